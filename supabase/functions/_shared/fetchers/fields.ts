@@ -1,0 +1,119 @@
+/**
+ * Building blocks of the vendor schemas. Each message is a phrase that fits after "wanted", because
+ * {@linkcode describeMismatch} puts it there.
+ */
+import { z } from "npm:zod@4.6.7";
+
+/** 2^63, the first whole number past Postgres's bigint; exact as a double. */
+const BIGINT_END = 2 ** 63;
+
+/** Spellings of absence in the vendor's text fields beside null. */
+const ABSENT_TEXTS = new Set(["", "N/A"]);
+
+const NUMERIC_TEXT = /^\d{1,19}(\.\d+)?$/;
+const DATE_TEXT = /^(\d{4})-(\d{2})-(\d{2})$/;
+
+/** A whole answer: rows in an array. */
+export function rowsOf<Row extends z.ZodType>(row: Row): z.ZodArray<Row> {
+  return z.array(row, { error: "an array" });
+}
+
+/** Text that must be there. */
+export function requiredText(): z.ZodType<string> {
+  return z.string({ error: "non-empty text" }).min(1, { error: "non-empty text" });
+}
+
+/** Text or null; `""` and `N/A` become null. */
+export function optionalText(): z.ZodType<string | null> {
+  return z.string({ error: "text or null" }).nullable().transform((text) =>
+    text === null || ABSENT_TEXTS.has(text.trim()) ? null : text
+  );
+}
+
+/** A finite number ≥ 0 that must be there. */
+export function requiredPrice(): z.ZodType<number> {
+  return z.number({ error: "a number" }).min(0, { error: "a number of at least 0" });
+}
+
+/** A finite number ≥ 0, or null. */
+export function optionalPrice(): z.ZodType<number | null> {
+  return z.number({ error: "a number or null" }).min(0, { error: "a number of at least 0" })
+    .nullable();
+}
+
+/** A finite number or null. */
+export function optionalNumber(): z.ZodType<number | null> {
+  return z.number({ error: "a number or null" }).nullable();
+}
+
+/** A number that must be there, for a bigint column: the fraction is cut off toward zero. */
+export function requiredBigint(): z.ZodType<number> {
+  return wholeNumber("a number");
+}
+
+/** A number or null for a bigint column: the fraction is cut off toward zero. */
+export function optionalBigint(): z.ZodType<number | null> {
+  return wholeNumber("a number or null").nullable();
+}
+
+/** A count that arrives as numeric text, as a number, or absent (null or `""`). */
+export function optionalBigintText(): z.ZodType<number | null> {
+  const wanted = "numeric text, a number or null";
+  return z.union([z.string(), z.number(), z.null()], { error: wanted })
+    .transform((value, context) => {
+      if (value === null) return null;
+      if (typeof value === "string" && ABSENT_TEXTS.has(value.trim())) return null;
+      if (typeof value === "string" && !NUMERIC_TEXT.test(value.trim())) {
+        context.addIssue({ code: "custom", message: wanted });
+        return z.NEVER;
+      }
+      const number = Number(value);
+      if (!fitsBigint(number)) {
+        context.addIssue({ code: "custom", message: "a number within the range of bigint" });
+        return z.NEVER;
+      }
+      return truncate(number);
+    });
+}
+
+/** True, false or null. */
+export function optionalBoolean(): z.ZodType<boolean | null> {
+  return z.boolean({ error: "true, false or null" }).nullable();
+}
+
+/** A calendar date `YYYY-MM-DD` that must be there. */
+export function requiredDate(): z.ZodType<string> {
+  const wanted = "a date like 2024-09-28";
+  return z.string({ error: wanted }).refine(isDate, { error: wanted });
+}
+
+/** A calendar date `YYYY-MM-DD`, or absent (null or `""`), which becomes null. */
+export function optionalDate(): z.ZodType<string | null> {
+  const wanted = "a date like 2024-09-28, empty text or null";
+  return z.string({ error: wanted }).nullable()
+    .transform((text) => text === null || ABSENT_TEXTS.has(text.trim()) ? null : text)
+    .refine((text) => text === null || isDate(text), { error: wanted });
+}
+
+/** True for an existing day written `YYYY-MM-DD`. */
+export function isDate(text: string): boolean {
+  const match = DATE_TEXT.exec(text);
+  if (match === null || match[1] === "0000") return false;
+  const date = new Date(`${text}T00:00:00Z`);
+  return !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 10) === text;
+}
+
+function wholeNumber(wanted: string): z.ZodType<number> {
+  return z.number({ error: wanted })
+    .refine(fitsBigint, { error: "a number within the range of bigint" })
+    .transform(truncate);
+}
+
+function fitsBigint(value: number): boolean {
+  return value >= -BIGINT_END && value < BIGINT_END;
+}
+
+/** Adding 0 turns the -0 of a small negative fraction into 0. */
+function truncate(value: number): number {
+  return Math.trunc(value) + 0;
+}

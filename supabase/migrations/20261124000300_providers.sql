@@ -1,0 +1,153 @@
+-- Adds the vendors with their limits, what was used of them, and the grants of the last minute.
+
+create table public.api_providers_v2 (
+  provider text primary key,
+  calls_per_minute integer,
+  bytes_per_30_days bigint,
+  calls_margin numeric(4, 3) not null default 0,
+  bytes_margin numeric(4, 3) not null default 0.05,
+  hold_until timestamptz,
+  hold_reason text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint provider_names_are_plain check (provider ~ '^[a-z][a-z0-9_-]*$'),
+  constraint calls_per_minute_is_positive check (calls_per_minute > 0),
+  constraint bytes_per_30_days_is_positive check (bytes_per_30_days > 0),
+  constraint calls_margin_is_a_share check (calls_margin >= 0 and calls_margin < 1),
+  constraint bytes_margin_is_a_share check (bytes_margin >= 0 and bytes_margin < 1)
+);
+comment on table public.api_providers_v2 is
+  'Vendors whose limits are shared by all their data types. A limit that is null is unknown, and an unknown limit refuses every claim.';
+comment on column public.api_providers_v2.calls_per_minute is
+  'Vendor calls allowed in any 60 seconds; null (unknown) refuses claims.';
+comment on column public.api_providers_v2.bytes_per_30_days is
+  'Bytes of vendor answers allowed in any 30 days; null (unknown) refuses claims.';
+comment on column public.api_providers_v2.calls_margin is
+  'Share of calls_per_minute that is never used, 0 to below 1.';
+comment on column public.api_providers_v2.bytes_margin is
+  'Share of bytes_per_30_days that is never used, 0 to below 1.';
+comment on column public.api_providers_v2.hold_until is
+  'No job of this provider is claimed before this time; set by a 429, a refused key or a used-up quota.';
+
+create table public.api_data_usage_v2 (
+  provider text not null references public.api_providers_v2 (provider),
+  data_type text not null,
+  hour timestamptz not null,
+  calls bigint not null default 0,
+  failed_calls bigint not null default 0,
+  bytes bigint not null default 0,
+  primary key (provider, data_type, hour),
+  constraint usage_hours_are_whole check (hour = date_trunc('hour', hour, 'UTC')),
+  constraint usage_is_not_negative check (calls >= 0 and failed_calls >= 0 and bytes >= 0)
+);
+comment on table public.api_data_usage_v2 is
+  'Vendor calls and answer bytes per provider, data type and UTC hour. Failed calls are part of calls.';
+
+create index api_data_usage_v2_provider_hour_idx on public.api_data_usage_v2 (provider, hour);
+
+create table switchyard.call_grants (
+  id bigint generated always as identity primary key,
+  provider text not null references public.api_providers_v2 (provider) on delete cascade,
+  granted_at timestamptz not null default clock_timestamp(),
+  calls integer not null,
+  constraint granted_calls_are_positive check (calls > 0)
+);
+comment on table switchyard.call_grants is
+  'Vendor calls granted to processors by claims, for the sliding 60-second window. Older rows are deleted by the next claim.';
+
+create index call_grants_provider_granted_at_idx on switchyard.call_grants (provider, granted_at);
+
+create function public.get_quota_usage_v2(p_provider text)
+returns table (
+  provider text,
+  bytes_used bigint,
+  bytes_allowed bigint,
+  calls_used_last_minute bigint,
+  calls_allowed_per_minute integer
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return query
+    select p.provider,
+           coalesce((
+             select sum(u.bytes)
+               from public.api_data_usage_v2 as u
+              where u.provider = p.provider
+                and u.hour > clock_timestamp() - interval '30 days 1 hour'
+           ), 0)::bigint,
+           floor(p.bytes_per_30_days * (1 - p.bytes_margin))::bigint,
+           coalesce((
+             select sum(g.calls)
+               from switchyard.call_grants as g
+              where g.provider = p.provider
+                and g.granted_at > clock_timestamp() - interval '60 seconds'
+           ), 0)::bigint,
+           floor(p.calls_per_minute * (1 - p.calls_margin))::integer
+      from public.api_providers_v2 as p
+     where p.provider = p_provider;
+
+  if not found then
+    raise exception 'Cannot read the quota of provider "%": no such provider', p_provider
+      using errcode = 'SY004',
+            hint = 'See select provider from api_providers_v2';
+  end if;
+end
+$$;
+comment on function public.get_quota_usage_v2(text) is
+  'Bytes used in the rolling 30 days (whole hours) and calls granted in the last 60 seconds, beside what is allowed after the safety margins. Null allowed: the limit is unknown. Raises SY004 for an unknown provider. For service_role and the SQL editor.';
+
+create function public.is_quota_exceeded_v2(p_provider text)
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select coalesce(q.bytes_used >= q.bytes_allowed, true)
+    from public.get_quota_usage_v2(p_provider) as q
+$$;
+comment on function public.is_quota_exceeded_v2(text) is
+  'Whether the rolling 30-day byte quota of a provider is used up; true when the quota is unknown. Raises SY004 for an unknown provider. For service_role and the SQL editor.';
+
+create function switchyard.hold_provider(p_provider text, p_seconds integer, p_reason text)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  update public.api_providers_v2 as p
+     set hold_until = clock_timestamp() + make_interval(secs => p_seconds),
+         hold_reason = p_reason,
+         updated_at = clock_timestamp()
+   where p.provider = p_provider
+     and (p.hold_until is null
+          or p.hold_until < clock_timestamp() + make_interval(secs => p_seconds))
+$$;
+comment on function switchyard.hold_provider(text, integer, text) is
+  'Stops claims for a provider for some seconds; never shortens a longer hold.';
+
+alter table public.api_providers_v2 enable row level security;
+alter table public.api_data_usage_v2 enable row level security;
+alter table switchyard.call_grants enable row level security;
+
+revoke all on table
+  public.api_providers_v2, public.api_data_usage_v2, switchyard.call_grants
+from public, anon, authenticated, service_role;
+-- Row locks (claims take one) need the update privilege on a column.
+grant select, update (hold_until, hold_reason, updated_at) on table public.api_providers_v2
+  to service_role;
+grant select, insert, update on table public.api_data_usage_v2 to service_role;
+grant select, insert, delete on table switchyard.call_grants to service_role;
+
+revoke all on function
+  public.get_quota_usage_v2(text),
+  public.is_quota_exceeded_v2(text),
+  switchyard.hold_provider(text, integer, text)
+from public, anon, authenticated, service_role;
+grant execute on function
+  public.get_quota_usage_v2(text),
+  public.is_quota_exceeded_v2(text),
+  switchyard.hold_provider(text, integer, text)
+to service_role;

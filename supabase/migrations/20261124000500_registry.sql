@@ -1,0 +1,270 @@
+-- Adds the registry of data types, empty, with its validation.
+
+create table public.data_type_registry_v2 (
+  data_type text primary key,
+  table_name text not null,
+  symbol_column text,
+  timestamp_column text not null,
+  conflict_columns text[] not null,
+  insert_only_columns text[] not null default '{}',
+  source_timestamp_column text,
+  staleness_function text not null default 'is_data_stale_v2',
+  condition_function text,
+  default_ttl_minutes integer not null,
+  empty_recheck_minutes integer not null default 1440,
+  refresh_strategy text not null default 'on-demand',
+  priority integer not null default 0,
+  provider text not null references public.api_providers_v2 (provider),
+  fetcher text not null,
+  edge_function_name text,
+  batch_size integer not null default 1,
+  api_calls_per_batch integer not null default 1,
+  max_attempts integer not null default 5,
+  estimated_data_size_bytes bigint not null,
+  depends_on text references public.data_type_registry_v2 (data_type),
+  legacy_cron_jobs text[] not null default '{}',
+  stage text not null default 'legacy',
+  canary_percent integer not null default 0,
+  shadow_rules jsonb not null default '{}',
+  gate_settings jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint data_type_names_are_plain check (data_type ~ '^[a-z][a-z0-9-]*$' and length(data_type) <= 60),
+  constraint ttl_is_positive check (default_ttl_minutes > 0),
+  constraint empty_recheck_is_positive check (empty_recheck_minutes > 0),
+  constraint refresh_strategy_is_known check (refresh_strategy in ('on-demand', 'scheduled', 'hybrid')),
+  constraint priority_stays_in_its_band check (priority between 0 and 999),
+  constraint batch_size_is_sane check (batch_size between 1 and 1000),
+  constraint api_calls_per_batch_is_sane check (api_calls_per_batch between 1 and 1000),
+  constraint max_attempts_is_sane check (max_attempts between 1 and 100),
+  constraint estimated_size_is_positive check (estimated_data_size_bytes > 0),
+  constraint edge_function_fetchers_name_their_function
+    check (fetcher <> 'edge-function' or edge_function_name is not null),
+  constraint edge_function_names_are_plain check (edge_function_name ~ '^[a-z0-9][a-z0-9_-]*$'),
+  constraint no_type_depends_on_itself check (depends_on <> data_type),
+  constraint stage_is_known check (stage in ('legacy', 'shadow', 'canary', 'live', 'retired')),
+  constraint canary_percent_is_a_percentage check (canary_percent between 0 and 100),
+  constraint shadow_rules_are_an_object check (jsonb_typeof(shadow_rules) = 'object'),
+  constraint gate_settings_are_an_object check (jsonb_typeof(gate_settings) = 'object')
+);
+comment on table public.data_type_registry_v2 is
+  'One row per kind of data that can be refreshed: where its rows live, when they are stale, who supplies them, which legacy cron jobs refresh it now.';
+comment on column public.data_type_registry_v2.table_name is
+  'Table in schema public that holds the rows.';
+comment on column public.data_type_registry_v2.symbol_column is
+  'Column with the symbol; null for global types, whose jobs carry the symbol GLOBAL.';
+comment on column public.data_type_registry_v2.timestamp_column is
+  'Column (timestamptz) that moves whenever a row is refreshed; settle sets it to the database clock.';
+comment on column public.data_type_registry_v2.conflict_columns is
+  'Columns of the unique key that settle upserts on.';
+comment on column public.data_type_registry_v2.insert_only_columns is
+  'Columns that are set when a row is made and never overwritten.';
+comment on column public.data_type_registry_v2.source_timestamp_column is
+  'Column with the vendor''s own time; a row with an older one never overwrites a newer one.';
+comment on column public.data_type_registry_v2.staleness_function is
+  'Function in schema public, (timestamptz, integer) → boolean: newest refresh and TTL in minutes to "is stale".';
+comment on column public.data_type_registry_v2.condition_function is
+  'Null, or a function in schema public, (text) → boolean: whether this symbol may be refreshed now.';
+comment on column public.data_type_registry_v2.empty_recheck_minutes is
+  'How long "the vendor has nothing for this symbol" is believed.';
+comment on column public.data_type_registry_v2.priority is
+  'Priority of scheduled refreshes of this type, 0 to 999; demand and manual jobs rank above (see the queue).';
+comment on column public.data_type_registry_v2.fetcher is
+  'Name of a fetcher of the processor, or edge-function to POST {"symbols": […]} to edge_function_name.';
+comment on column public.data_type_registry_v2.batch_size is
+  'Jobs of this type that share one group of vendor calls.';
+comment on column public.data_type_registry_v2.api_calls_per_batch is
+  'Vendor calls that one such group costs.';
+comment on column public.data_type_registry_v2.estimated_data_size_bytes is
+  'Expected bytes of vendor answer per job; a moving average over completed jobs once there are any.';
+comment on column public.data_type_registry_v2.legacy_cron_jobs is
+  'Names under which the legacy cron jobs of this type are known, drifted spellings included.';
+
+create index data_type_registry_v2_provider_idx on public.data_type_registry_v2 (provider);
+create index data_type_registry_v2_depends_on_idx on public.data_type_registry_v2 (depends_on);
+
+create function switchyard.is_plain_identifier(p_name text)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(p_name ~ '^[a-z_][a-z0-9_]*$' and length(p_name) <= 63, false)
+$$;
+comment on function switchyard.is_plain_identifier(text) is
+  'Whether a name is a lower-case SQL identifier that needs no quotes.';
+
+create function switchyard.validate_registry_row()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_field text;
+  v_name text;
+  v_function regprocedure;
+begin
+  for v_field, v_name in
+    select named.field, named.name
+      from (
+        select 'table_name', new.table_name
+        union all select 'symbol_column', new.symbol_column where new.symbol_column is not null
+        union all select 'timestamp_column', new.timestamp_column
+        union all select 'source_timestamp_column', new.source_timestamp_column
+                   where new.source_timestamp_column is not null
+        union all select 'staleness_function', new.staleness_function
+        union all select 'condition_function', new.condition_function
+                   where new.condition_function is not null
+        union all select 'conflict_columns', unnest(new.conflict_columns)
+        union all select 'insert_only_columns', unnest(new.insert_only_columns)
+      ) as named (field, name)
+     where not switchyard.is_plain_identifier(named.name)
+     limit 1
+  loop
+    raise exception 'Cannot register data type "%": % "%" is not a plain identifier',
+      new.data_type, v_field, v_name
+      using errcode = 'SY005',
+            hint = 'Use lower-case letters, digits and underscores, without schema and without quotes';
+  end loop;
+
+  if cardinality(new.conflict_columns) = 0 then
+    raise exception 'Cannot register data type "%": conflict_columns is empty', new.data_type
+      using errcode = 'SY005',
+            hint = 'Name the columns of the unique key that an upsert meets';
+  end if;
+
+  v_function := to_regprocedure(
+    format('public.%I(timestamptz, integer)', new.staleness_function));
+  if v_function is null
+     or (select p.prorettype <> 'boolean'::regtype from pg_catalog.pg_proc as p where p.oid = v_function) then
+    raise exception
+      'Cannot register data type "%": staleness_function "%" is not callable as (timestamptz, integer) → boolean',
+      new.data_type, new.staleness_function
+      using errcode = 'SY005',
+            hint = 'Create the function in schema public first, or use is_data_stale_v2';
+  end if;
+
+  if new.condition_function is not null then
+    v_function := to_regprocedure(format('public.%I(text)', new.condition_function));
+    if v_function is null
+       or (select p.prorettype <> 'boolean'::regtype from pg_catalog.pg_proc as p where p.oid = v_function) then
+      raise exception
+        'Cannot register data type "%": condition_function "%" is not callable as (text) → boolean',
+        new.data_type, new.condition_function
+        using errcode = 'SY005',
+              hint = 'Create the function in schema public first, or leave condition_function null';
+    end if;
+  end if;
+
+  new.updated_at := clock_timestamp();
+  return new;
+end
+$$;
+comment on function switchyard.validate_registry_row() is
+  'Trigger: refuses (SY005) names that are not plain identifiers and functions that cannot be called.';
+
+-- Not on estimated_data_size_bytes: settle moves it on every batch.
+create trigger validate_registry_row
+  before insert or update of
+    data_type, table_name, symbol_column, timestamp_column, conflict_columns, insert_only_columns,
+    source_timestamp_column, staleness_function, condition_function
+  on public.data_type_registry_v2
+  for each row execute function switchyard.validate_registry_row();
+
+create function switchyard.has_column(p_table_name text, p_column_name text)
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select exists (
+    select 1
+      from pg_catalog.pg_attribute as a
+     where a.attrelid = to_regclass(format('public.%I', p_table_name))
+       and a.attname = p_column_name
+       and a.attnum > 0
+       and not a.attisdropped
+  )
+$$;
+comment on function switchyard.has_column(text, text) is
+  'Whether public.<table> exists and has the column.';
+
+create view public.registry_problems_v2
+with (security_invoker = true)
+as
+  select r.data_type, problem.sentence as problem
+    from public.data_type_registry_v2 as r
+   cross join lateral (
+      select format('Table public.%s does not exist', r.table_name)
+       where to_regclass(format('public.%I', r.table_name)) is null
+      union all
+      select format('Column "%s" (%s) is not in public.%s', wanted.name, wanted.field, r.table_name)
+        from (
+          select 'symbol_column' as field, r.symbol_column as name
+          union all select 'timestamp_column', r.timestamp_column
+          union all select 'source_timestamp_column', r.source_timestamp_column
+          union all select 'conflict_columns', unnest(r.conflict_columns)
+          union all select 'insert_only_columns', unnest(r.insert_only_columns)
+        ) as wanted
+       where wanted.name is not null
+         and to_regclass(format('public.%I', r.table_name)) is not null
+         and not switchyard.has_column(r.table_name, wanted.name)
+      union all
+      select format('Column "%s" (timestamp_column) of public.%s is not a timestamptz',
+                    r.timestamp_column, r.table_name)
+        from pg_catalog.pg_attribute as a
+       where a.attrelid = to_regclass(format('public.%I', r.table_name))
+         and a.attname = r.timestamp_column
+         and a.atttypid <> 'timestamptz'::regtype
+      union all
+      select format('public.%s has no unique index on exactly (%s)',
+                    r.table_name, array_to_string(r.conflict_columns, ', '))
+       where to_regclass(format('public.%I', r.table_name)) is not null
+         and not exists (
+           select 1
+             from pg_catalog.pg_index as i
+            where i.indrelid = to_regclass(format('public.%I', r.table_name))
+              and i.indisunique and i.indisvalid and i.indimmediate
+              and i.indpred is null and i.indexprs is null
+              and (select array_agg(a.attname::text order by a.attname)
+                     from pg_catalog.unnest(i.indkey::int2[]) with ordinality as k (attnum, position)
+                     join pg_catalog.pg_attribute as a
+                       on a.attrelid = i.indrelid and a.attnum = k.attnum
+                    where k.position <= i.indnkeyatts)
+                  = (select array_agg(c order by c) from unnest(r.conflict_columns) as c))
+      union all
+      select format('Provider "%s" has no calls_per_minute, so no job of it is ever claimed', p.provider)
+        from public.api_providers_v2 as p
+       where p.provider = r.provider and p.calls_per_minute is null
+      union all
+      select format('Provider "%s" has no bytes_per_30_days, so no job of it is ever claimed', p.provider)
+        from public.api_providers_v2 as p
+       where p.provider = r.provider and p.bytes_per_30_days is null
+      union all
+      select format('staleness_function public.%s(timestamptz, integer) is gone', r.staleness_function)
+       where to_regprocedure(format('public.%I(timestamptz, integer)', r.staleness_function)) is null
+      union all
+      select format('condition_function public.%s(text) is gone', r.condition_function)
+       where r.condition_function is not null
+         and to_regprocedure(format('public.%I(text)', r.condition_function)) is null
+   ) as problem (sentence);
+comment on view public.registry_problems_v2 is
+  'What is wrong with each registry row, a sentence per row; empty when all is well. A type with a problem cannot leave the stage legacy. For service_role and the SQL editor.';
+
+alter table public.data_type_registry_v2 enable row level security;
+
+revoke all on table public.data_type_registry_v2, public.registry_problems_v2
+  from public, anon, authenticated, service_role;
+grant select, update (estimated_data_size_bytes) on table public.data_type_registry_v2 to service_role;
+grant select on table public.registry_problems_v2 to service_role;
+
+revoke all on function
+  switchyard.is_plain_identifier(text),
+  switchyard.validate_registry_row(),
+  switchyard.has_column(text, text)
+from public, anon, authenticated, service_role;
+grant execute on function
+  switchyard.is_plain_identifier(text),
+  switchyard.has_column(text, text)
+to service_role;
