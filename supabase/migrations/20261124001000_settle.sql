@@ -28,7 +28,7 @@ as $$
          vendor_calls = q.vendor_calls + c.vendor_calls,
          vendor_bytes = q.vendor_bytes + c.vendor_bytes,
          last_error = coalesce(c.error ->> 'message', q.last_error),
-         errors = q.errors || coalesce(jsonb_build_array(c.error), '[]')
+         errors = case when c.error is null then q.errors else q.errors || c.error end
     from unnest(p_conclusions) as c
    where q.id = c.job_id
      and c.status = 'pending';
@@ -51,7 +51,7 @@ as $$
          f.vendor_bytes + f.added_bytes,
          case when f.final_status = 'failed' then coalesce(f.final_error ->> 'message', f.last_error)
               else f.last_error end,
-         f.errors || coalesce(jsonb_build_array(f.final_error), '[]')
+         case when f.final_error is null then f.errors else f.errors || f.final_error end
     from finished as f;
 $$;
 comment on function switchyard.conclude_jobs(switchyard.job_conclusion[]) is

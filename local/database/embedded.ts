@@ -1,0 +1,289 @@
+import { join, resolve } from "node:path";
+import { type Account, accountFor, giveTo } from "./account.ts";
+import { type Binaries, findBinaries } from "./binaries.ts";
+import { type Database, LOCAL_PASSWORD, localUrl } from "./database.ts";
+import { type Guard, startGuard } from "./guard.ts";
+import { freePort, portIsInUse } from "./ports.ts";
+
+export type { Database } from "./database.ts";
+
+export interface DatabaseOptions {
+  /** Port on 127.0.0.1. Default: a random free one. */
+  port?: number;
+  /** Folder for the data, kept on stop and used again on the next start. Default: a temporary one. */
+  dataDir?: string;
+  /** Receives the lines that Postgres logs. Default: none. */
+  log?: (line: string) => void;
+  /** Stops the server. */
+  signal?: AbortSignal;
+}
+
+const START_DEADLINE_MS = 60_000;
+const STOP_DEADLINE_MS = 15_000;
+const RANDOM_PORT_TRIES = 5;
+
+/**
+ * Starts PostgreSQL 17 from the npm package, with `supabase_admin` as its superuser.
+ * Temporary data is not flushed to disk (fsync off): it does not outlive the server anyway.
+ * Throws when the port is taken, the folder cannot be used or the server does not come up.
+ */
+export async function startDatabase(options: DatabaseOptions = {}): Promise<Database> {
+  options.signal?.throwIfAborted();
+  if (options.port !== undefined && portIsInUse(options.port)) throw portTaken(options.port);
+
+  const workDir = await Deno.makeTempDir({ prefix: "switchyard-postgres-" });
+  try {
+    const given = options.dataDir === undefined ? undefined : resolve(options.dataDir);
+    const dataDir = given ?? join(workDir, "data");
+    const isNew = await prepareDataDir(dataDir);
+    const account = await accountFor(isNew ? undefined : dataDir);
+    await giveTo(workDir, account);
+    await Deno.chmod(workDir, 0o755);
+    const binaries = await findBinaries(workDir, account);
+    if (isNew) await initialise(binaries, dataDir, workDir, account);
+
+    for (let tryNo = 1;; tryNo++) {
+      const port = options.port ?? freePort();
+      try {
+        return await run({ binaries, dataDir, workDir, account, port, given, options });
+      } catch (error) {
+        // Another process may have taken the random port since it was found free.
+        const retry = error instanceof PortTakenError && options.port === undefined &&
+          tryNo < RANDOM_PORT_TRIES;
+        if (!retry) throw error;
+      }
+    }
+  } catch (error) {
+    await Deno.remove(workDir, { recursive: true });
+    throw error;
+  }
+}
+
+class PortTakenError extends Error {}
+
+function portTaken(port: number): PortTakenError {
+  return new PortTakenError(
+    `Cannot start Postgres: port ${port} is in use; pass --port or stop the other server`,
+  );
+}
+
+/** Makes the data folder; true when it is empty and needs initdb. */
+async function prepareDataDir(dataDir: string): Promise<boolean> {
+  const entries: string[] = [];
+  try {
+    for await (const entry of Deno.readDir(dataDir)) entries.push(entry.name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
+      return true;
+    }
+    if (error instanceof Deno.errors.NotADirectory) {
+      throw new Error(`Cannot keep data in "${dataDir}": it is not a folder; pass another --data`);
+    }
+    throw error;
+  }
+  if (entries.length === 0) return true;
+  if (!entries.includes("PG_VERSION")) {
+    throw new Error(
+      `Cannot keep data in "${dataDir}": it holds other files; pass an empty or new folder`,
+    );
+  }
+  const version = (await Deno.readTextFile(join(dataDir, "PG_VERSION"))).trim();
+  if (version !== "17") {
+    throw new Error(
+      `Cannot use the data in "${dataDir}": found PostgreSQL ${version}, wanted 17; pass another --data`,
+    );
+  }
+  return false;
+}
+
+async function initialise(
+  binaries: Binaries,
+  dataDir: string,
+  workDir: string,
+  account: Account | undefined,
+): Promise<void> {
+  const passwordFile = join(workDir, "password");
+  await Deno.writeTextFile(passwordFile, LOCAL_PASSWORD, { mode: 0o600 });
+  await giveTo(passwordFile, account);
+  await Deno.chmod(dataDir, 0o700);
+  await giveTo(dataDir, account);
+  const { success, stdout, stderr } = await new Deno.Command(binaries.initdb, {
+    args: [
+      `--pgdata=${dataDir}`,
+      "--username=supabase_admin",
+      "--auth=scram-sha-256",
+      `--pwfile=${passwordFile}`,
+      "--encoding=UTF8",
+      // The builtin provider sorts alike on every operating system and needs no system locale.
+      "--locale=C",
+      "--locale-provider=builtin",
+      "--builtin-locale=C.UTF-8",
+      "--no-sync",
+    ],
+    cwd: "/",
+    env: { TZ: "UTC", LC_ALL: "C" },
+    ...account,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  await Deno.remove(passwordFile);
+  if (success) return;
+  const output = new TextDecoder().decode(stderr).trim() || new TextDecoder().decode(stdout).trim();
+  throw new Error(
+    `Cannot create a database in "${dataDir}": ${output}; as root the folder must be reachable for ` +
+      `user nobody, as must every folder above it`,
+  );
+}
+
+interface Launch {
+  binaries: Binaries;
+  dataDir: string;
+  workDir: string;
+  account: Account | undefined;
+  port: number;
+  given: string | undefined;
+  options: DatabaseOptions;
+}
+
+async function run(launch: Launch): Promise<Database> {
+  const { binaries, dataDir, workDir, account, port, given, options } = launch;
+  const child = new Deno.Command(binaries.postgres, {
+    args: ["-D", dataDir, ...serverSettings(port, given === undefined)],
+    cwd: "/",
+    env: { TZ: "UTC", LC_ALL: "C" },
+    ...account,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const guard = startGuard(child.pid, workDir, account);
+  const logged: string[] = [];
+  const ready = Promise.withResolvers<void>();
+  const reading = readLines(child.stderr, (line) => {
+    logged.push(line);
+    if (logged.length > 40) logged.shift();
+    options.log?.(line);
+    if (line.includes("database system is ready to accept connections")) ready.resolve();
+  });
+
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => stopping ??= shutDown(child, guard, reading);
+  const onAbort = () => {
+    void stopServer();
+  };
+  const stopServer = async () => {
+    options.signal?.removeEventListener("abort", onAbort);
+    await stop();
+    await removeIfThere(workDir);
+  };
+
+  const deadline = setTimeout(
+    () => ready.reject(new Error(`not ready after ${START_DEADLINE_MS / 1000} s`)),
+    START_DEADLINE_MS,
+  );
+  const aborted = () => ready.reject(options.signal?.reason);
+  options.signal?.addEventListener("abort", aborted);
+  try {
+    await Promise.race([
+      ready.promise,
+      child.status.then(async ({ code }) => {
+        await reading;
+        throw new Error(`it ended with status ${code}`);
+      }),
+    ]);
+  } catch (error) {
+    await stop();
+    if (options.signal?.aborted) throw options.signal.reason;
+    throw startError(error, logged, port, dataDir);
+  } finally {
+    clearTimeout(deadline);
+    options.signal?.removeEventListener("abort", aborted);
+  }
+  options.signal?.addEventListener("abort", onAbort);
+  return {
+    adminUrl: localUrl("supabase_admin", port),
+    url: localUrl("postgres", port),
+    port,
+    kind: "embedded",
+    stop: stopServer,
+  };
+}
+
+function serverSettings(port: number, temporary: boolean): string[] {
+  const settings: Record<string, string> = {
+    listen_addresses: "127.0.0.1",
+    port: String(port),
+    unix_socket_directories: "",
+    max_connections: "100",
+    wal_level: "logical",
+    max_wal_senders: "10",
+    max_replication_slots: "10",
+    timezone: "UTC",
+    log_timezone: "UTC",
+    // Small containers give /dev/shm 64 MB, too little for parallel plans.
+    dynamic_shared_memory_type: "mmap",
+    ...(temporary ? { fsync: "off", synchronous_commit: "off", full_page_writes: "off" } : {}),
+  };
+  return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+}
+
+async function shutDown(
+  child: Deno.ChildProcess,
+  guard: Guard,
+  reading: Promise<void>,
+): Promise<void> {
+  // SIGINT is a fast shutdown: sessions are cut, the data is left consistent.
+  signalProcess(child, "SIGINT");
+  const kill = setTimeout(() => signalProcess(child, "SIGKILL"), STOP_DEADLINE_MS);
+  await child.status;
+  clearTimeout(kill);
+  await reading;
+  await guard.dismiss();
+}
+
+function signalProcess(child: Deno.ChildProcess, name: Deno.Signal): void {
+  try {
+    child.kill(name);
+  } catch (error) {
+    // It has ended already: Ctrl-C in a terminal reaches Postgres too.
+    const ended = error instanceof Deno.errors.NotFound ||
+      (error instanceof TypeError && error.message.includes("already terminated"));
+    if (!ended) throw error;
+  }
+}
+
+function startError(error: unknown, logged: string[], port: number, dataDir: string): Error {
+  const log = logged.join("\n");
+  if (log.includes("Address already in use")) return portTaken(port);
+  if (log.includes("postmaster.pid")) {
+    return new Error(
+      `Cannot start Postgres: another server uses the data in "${dataDir}"; stop it or pass another --data`,
+    );
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  return new Error(`Cannot start Postgres on port ${port}: ${reason}; it logged:\n${log}`);
+}
+
+async function readLines(
+  stream: ReadableStream<Uint8Array>,
+  onLine: (line: string) => void,
+): Promise<void> {
+  let rest = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    lines.forEach(onLine);
+  }
+  if (rest !== "") onLine(rest);
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

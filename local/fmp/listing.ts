@@ -1,0 +1,58 @@
+import type { Instrument } from "./market.ts";
+
+/** "shell" is a newly listed company of which the vendor knows next to nothing. */
+export type ListingKind = "stock" | "etf" | "fund" | "shell";
+
+/** How a dividend comes. */
+export interface DividendPlan {
+  /** Paid in a year, per share, in the listing's currency. */
+  perYear: number;
+  frequency: "Quarterly" | "Semi-Annual" | "Monthly" | "Annual";
+}
+
+/** Yearly figures that the statements are spread from. */
+export interface Business {
+  currency: string;
+  /** Revenue of fiscal year 2024. */
+  revenue: number;
+  /** Net income as a part of revenue; negative for a loss. */
+  netMargin: number;
+  /** Growth of revenue in a year: 0.05 is 5 %. */
+  growth: number;
+  /** Month in which the fiscal year ends, 1 to 12. */
+  yearEndMonth: number;
+  /** The year ends on the month's last Saturday, not its last day. */
+  endsOnSaturday: boolean;
+  firstFiscalYear: number;
+}
+
+/** One security at one exchange. */
+export interface Listing extends Instrument {
+  name: string;
+  kind: ListingKind;
+  isAdr: boolean;
+  /** Short code. */
+  exchange: string;
+  currency: string;
+  /** Country of the issuer. */
+  country: string;
+  sector: string;
+  industry: string;
+  sharesOutstanding: number;
+  beta: number;
+  /** Numeric text, or null where the vendor has none. */
+  employees: string | null;
+  cik: string | null;
+  isin: string;
+  cusip: string;
+  ceo: string;
+  city: string | null;
+  state: string | null;
+  /** YYYY-MM-DD, or "" where the vendor has none. */
+  ipoDate: string;
+  dividend: DividendPlan | null;
+  /** null for funds, ETFs and shells: they have no statements. */
+  business: Business | null;
+  /** Rows carry the keys that live answers have and the documentation lacks. */
+  liveOnlyKeys: boolean;
+}

@@ -1,0 +1,151 @@
+import { App, InMemoryEmailDriver, type ResolvedKey } from "@supabase/lite";
+import postgres from "postgres";
+import type { Keys } from "./gateway/keys.ts";
+import { withConsole } from "./gateway/quiet_console.ts";
+import { RestConnection } from "./gateway/rest_connection.ts";
+
+export { installAuthSchema } from "./gateway/auth_schema.ts";
+export { createKeys, type Keys } from "./gateway/keys.ts";
+
+export interface GatewayOptions {
+  /** Superuser `supabase_admin` of a database with the Auth schema (`installAuthSchema`). */
+  adminUrl: string;
+  keys: Keys;
+  /** Base URL of the function host, or a function that gives it on each request. */
+  functionsUrl: string | (() => string);
+  /** Port on 127.0.0.1. Default: a random free one. */
+  port?: number;
+  /** Receives what the REST and Auth interface prints. Default: none. */
+  log?: (line: string) => void;
+  /** Stops the gateway. */
+  signal?: AbortSignal;
+}
+
+export interface Gateway {
+  /** Base URL, the SUPABASE_URL of clients. */
+  url: string;
+  /** Reads the database's tables and functions anew, as `notify pgrst, 'reload schema'` does. */
+  reload(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Serves `/rest/v1`, `/auth/v1` and `/functions/v1` on one port of 127.0.0.1.
+ * A documented subset of the platform: no Storage, GraphQL, Auth admin interface or Realtime.
+ */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  options.signal?.throwIfAborted();
+  const { keys } = options;
+  const log = options.log ?? (() => {});
+  const connection = new RestConnection(options.adminUrl, log);
+  const listener = postgres(options.adminUrl, { max: 1, onnotice: () => {} });
+  const app = withConsole(log, () =>
+    new App({
+      connection,
+      auth: {
+        enabled: true,
+        publishable_key: keys.publishableKey,
+        secret_key: keys.secretKey,
+        jwt_secret: keys.jwtSecret,
+        email: { enable_confirmations: false },
+      },
+      // The real CLI keeps the migration history.
+      db: { migrations: { enabled: false } },
+      studio: { enabled: false },
+      storage: { enabled: false },
+      options: {
+        drivers: { email: new InMemoryEmailDriver() },
+        server: {
+          disableStudio: true,
+          apiKeys: { resolver: (key) => Promise.resolve(resolveKey(key, keys)) },
+        },
+      },
+    }));
+
+  const reload = () => withConsole(log, () => connection.reload());
+
+  let server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  let stopping: Promise<void> | undefined;
+  const stop = () => stopping ??= stopAll();
+  const stopAll = async () => {
+    options.signal?.removeEventListener("abort", onAbort);
+    await server?.shutdown();
+    await Promise.all([listener.end({ timeout: 1 }), connection.driver.end({ timeout: 1 })]);
+  };
+  const onAbort = () => {
+    void stop();
+  };
+
+  try {
+    await app.init();
+    await reload();
+    await listener.listen("pgrst", (message) => {
+      if (message !== "" && message !== "reload schema") return;
+      reload().catch((error) => log(`Cannot reload the schema: ${error}`));
+    });
+    server = Deno.serve({
+      hostname: "127.0.0.1",
+      port: options.port ?? 0,
+      onListen: () => {},
+      onError: (error) => {
+        log(`Cannot answer a request: ${error}`);
+        return Response.json({ message: "An unexpected error occurred" }, { status: 500 });
+      },
+    }, (request) => route(request));
+  } catch (error) {
+    await stop();
+    if (error instanceof Deno.errors.AddrInUse) {
+      throw new Error(
+        `Cannot start the gateway: port ${options.port} is in use; pass another or stop the other server`,
+      );
+    }
+    throw error;
+  }
+  options.signal?.addEventListener("abort", onAbort);
+
+  function route(request: Request): Promise<Response> | Response {
+    const { pathname } = new URL(request.url);
+    if (pathname.startsWith("/functions/v1/")) return forward(request, options.functionsUrl);
+    if (pathname.startsWith("/rest/v1") || pathname.startsWith("/auth/v1")) {
+      return withConsole(log, () => app.fetch(request));
+    }
+    return Response.json({ message: `No route matched "${pathname}"` }, { status: 404 });
+  }
+
+  return { url: `http://127.0.0.1:${server.addr.port}`, reload, stop };
+}
+
+/** Who an API key stands for; the legacy keys are tokens that carry their role. */
+function resolveKey(key: string, keys: Keys): ResolvedKey | null {
+  if (key === keys.publishableKey || key === keys.anonKey) {
+    return { type: "publishable", claims: { role: "anon" } };
+  }
+  if (key === keys.secretKey || key === keys.serviceKey) {
+    return { type: "secret", claims: { role: "service_role" } };
+  }
+  return null;
+}
+
+async function forward(
+  request: Request,
+  functionsUrl: string | (() => string),
+): Promise<Response> {
+  const { pathname, search, host } = new URL(request.url);
+  const base = typeof functionsUrl === "string" ? functionsUrl : functionsUrl();
+  const headers = new Headers(request.headers);
+  headers.set("x-forwarded-host", host);
+  headers.set("x-forwarded-proto", "http");
+  try {
+    return await fetch(`${base}${pathname.slice("/functions/v1".length)}${search}`, {
+      method: request.method,
+      headers,
+      body: request.body,
+      redirect: "manual",
+    });
+  } catch (error) {
+    return Response.json(
+      { code: "BAD_GATEWAY", message: `Cannot reach the function host: ${error}` },
+      { status: 502 },
+    );
+  }
+}

@@ -1,0 +1,28 @@
+import { profileFetcher } from "../_shared/fetchers/profile.ts";
+import { createLegacyEndpoint, type LegacyEndpointDefinition } from "../_shared/legacy_endpoint.ts";
+
+type Profiles = Parameters<typeof profileFetcher.toRows>[0];
+
+/** Refreshes `profiles` for the active symbols, through the SQL function `upsert_profile`. */
+export const profileEndpoint: LegacyEndpointDefinition<Profiles> = {
+  name: "fetch-fmp-profiles",
+  fetcher: profileFetcher,
+  pacingMs: 250,
+  emptyIsFailure: true,
+  partialStatus: 207,
+  async write(database, symbol, rows) {
+    for (const row of rows) {
+      const { error } = await database.rpc("upsert_profile", { profile_data: row });
+      if (error !== null) {
+        throw new Error(`Cannot write profiles for "${symbol}": ${error.message}`);
+      }
+    }
+  },
+  totals: (results) => ({
+    totalProcessed: results.length,
+    totalSucceeded: results.filter((result) => result.success).length,
+    totalUpserted: results.reduce((total, result) => total + result.written, 0),
+  }),
+};
+
+export default { fetch: createLegacyEndpoint(profileEndpoint) };

@@ -1,0 +1,61 @@
+begin;
+select plan(13);
+
+select results_eq(
+  $$select flag_name, enabled from public.feature_flags order by flag_name$$,
+  $$values ('use_new_staleness_check', false), ('use_presence_tracking', false), ('use_queue_system', false)$$,
+  'after install there are three flags and all are off');
+
+select is(public.is_feature_enabled('use_queue_system'), false, 'is_feature_enabled reads a flag');
+
+select throws_ok(
+  $$select public.is_feature_enabled('use_magic')$$, 'SY003',
+  'Cannot read feature flag "use_magic": no such flag', 'an unknown flag is an error, not false');
+
+select results_eq(
+  $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
+  $$values (false), (false)$$,
+  'the v2 cron jobs are scheduled but inactive');
+
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+select results_eq(
+  $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
+  $$values (true), (true)$$,
+  'turning use_queue_system on makes them active');
+
+select results_eq(
+  $$select enabled_before, enabled_after, changed_by from switchyard.flag_changes
+     where flag_name = 'use_queue_system' order by id desc limit 1$$,
+  $$values (false, true, 'postgres')$$,
+  'the change is written down with who made it');
+
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+select is(
+  (select count(*) from switchyard.flag_changes where flag_name = 'use_queue_system'), 2::bigint,
+  'setting a flag to what it is writes nothing down');
+
+update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
+select results_eq(
+  $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
+  $$values (false), (false)$$,
+  'turning it off makes them inactive again');
+
+select is(switchyard.set_cron_jobs_active(false), 0, 'making inactive jobs inactive changes none');
+select is(switchyard.schedule_cron_jobs(), 2, 'scheduling them again is harmless');
+select results_eq(
+  $$select count(*), bool_or(active) from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
+  $$values (2::bigint, false)$$,
+  '… and leaves two inactive jobs');
+
+select throws_ok(
+  $$delete from public.feature_flags where flag_name = 'use_queue_system'$$, 'SY003', null,
+  'use_queue_system cannot be deleted');
+
+select cron.unschedule('invoke-queue-processor-v2');
+select throws_ok(
+  $$update public.feature_flags set enabled = true where flag_name = 'use_queue_system'$$, 'SY015',
+  'Cannot turn use_queue_system on: cron job "invoke-queue-processor-v2" is not scheduled',
+  'the flag does not go on while a cron job is missing');
+
+select * from finish();
+rollback;

@@ -1,0 +1,64 @@
+begin;
+select plan(22);
+
+insert into public.supported_symbols (symbol) select 'WA-' || n from generate_series(1, 5) as n;
+create function pg_temp.put_secret(p_name text, p_value text) returns void language sql as $$
+  select case when exists (select from vault.secrets where name = p_name)
+    then (select vault.update_secret(s.id, p_value)::text from vault.secrets as s where s.name = p_name)
+    else vault.create_secret(p_value, p_name)::text end
+$$;
+create function pg_temp.requests() returns bigint language sql as $$ select count(*) from net.http_request_queue $$;
+select pg_temp.put_secret('project_url', 'http://127.0.0.1:9/');
+select pg_temp.put_secret('switchyard_secret_key', 'sb_secret_test');
+
+select is(public.invoke_processor_loop_v2() ->> 'reason', 'use_queue_system is off', 'with the flag off no processor is invoked');
+select public.queue_refresh_if_not_exists_v2('WA-1', 'quote');
+select is(pg_temp.requests(), 0::bigint, 'and enqueueing wakes none');
+select is(switchyard.wake_processor(), false, 'nor does a wake');
+
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+select is(switchyard.wake_processor(), true, 'with the flag on a wake asks pg_net for a call');
+select results_eq(
+  $$select method::text, url, headers ->> 'apikey', convert_from(body, 'UTF8')::jsonb, timeout_milliseconds from net.http_request_queue$$,
+  $$values ('POST', 'http://127.0.0.1:9/functions/v1/queue-processor-v2', 'sb_secret_test', '{"reason": "wake"}'::jsonb, 5000)$$,
+  'of the processor, with the secret key in apikey');
+select is(switchyard.wake_processor(), false, 'a second wake within a second asks for none');
+select public.queue_refresh_if_not_exists_v2('WA-2', 'quote');
+select is(pg_temp.requests(), 1::bigint, 'neither does an enqueue');
+update switchyard.wakes set last_wake_at = clock_timestamp() - interval '2 seconds';
+select public.queue_refresh_if_not_exists_v2('WA-3', 'quote');
+select is(pg_temp.requests(), 2::bigint, 'a second later it does');
+
+select results_eq(
+  $$select answer ->> 'invoked', answer ->> 'due' from (select public.invoke_processor_loop_v2() as answer) as a$$,
+  $$values ('true', '3')$$, 'the cron job invokes a processor while jobs are due');
+
+select is(public.start_processor_run_v2('00000000-0000-4000-8000-00000000000a') ->> 'started', 'true', 'a run starts');
+select is(switchyard.is_processor_alive(), true, 'its heartbeat shows that it is alive');
+select is(public.invoke_processor_loop_v2() ->> 'reason', 'a processor is alive', 'a second processor is not invoked');
+select is(public.heartbeat_processor_run_v2('00000000-0000-4000-8000-00000000000a'), true, 'a heartbeat is taken');
+update switchyard.processor_runs set heartbeat_at = clock_timestamp() - interval '21 seconds';
+select is(switchyard.is_processor_alive(), false, 'a run without heartbeat counts as dead');
+update switchyard.wakes set last_wake_at = '-infinity';
+select is(public.finish_processor_run_v2('00000000-0000-4000-8000-00000000000a', '{"claims": 1}'), true, 'a run finishes with its report');
+select is(pg_temp.requests(), 4::bigint, '… and wakes the next one when jobs are due');
+select is(public.finish_processor_run_v2('00000000-0000-4000-8000-00000000000a', '{}'), false, 'it finishes once');
+select is(public.heartbeat_processor_run_v2('00000000-0000-4000-8000-00000000000a'), false, 'a finished run has no heartbeat');
+
+update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
+select is(public.start_processor_run_v2(gen_random_uuid()) ->> 'reason', 'use_queue_system is off', 'with the flag off no run starts');
+
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+select vault.update_secret(s.id, new_name := 'mislaid') from vault.secrets as s where s.name = 'switchyard_secret_key';
+select throws_ok($$select public.invoke_processor_loop_v2()$$, 'SY007',
+  'Cannot call queue-processor-v2: Vault has no secret switchyard_secret_key', 'a missing secret fails the cron run, by name');
+update switchyard.wakes set last_wake_at = '-infinity';
+select results_eq(
+  $$select public.queue_refresh_if_not_exists_v2('WA-4', 'quote') is not null, (select last_problem from switchyard.wakes)$$,
+  $$values (true, null::text)$$, 'but never an enqueue');
+
+select is((select last_problem from switchyard.wakes),
+  'Cannot call queue-processor-v2: Vault has no secret switchyard_secret_key', 'whose wake keeps the problem');
+
+select * from finish();
+rollback;

@@ -1,0 +1,71 @@
+begin;
+select plan(19);
+
+create function pg_temp.register(p_data_type text, p_changes jsonb default '{}')
+returns void
+language sql
+as $$
+  insert into public.data_type_registry_v2
+  select (jsonb_populate_record(
+    (select r from public.data_type_registry_v2 as r where r.data_type = 'quote'),
+    jsonb_build_object('data_type', p_data_type, 'legacy_cron_jobs', '[]'::jsonb) || p_changes)).*
+$$;
+
+select is_empty($$select * from public.registry_problems_v2$$, 'the shipped registry has no problem');
+select results_eq(
+  $$select data_type, stage, depends_on from public.data_type_registry_v2 order by data_type$$,
+  $$values ('financial-statements', 'legacy', 'profile'), ('profile', 'legacy', null), ('quote', 'legacy', null)$$,
+  'three data types are registered, all in stage legacy');
+
+select lives_ok($$select pg_temp.register('copy')$$, 'a well-formed row is accepted');
+select throws_ok($$select pg_temp.register('bad', '{"table_name": "x; drop table profiles"}')$$, 'SY005',
+  'Cannot register data type "bad": table_name "x; drop table profiles" is not a plain identifier',
+  'a table name that is no identifier is refused');
+select throws_ok($$select pg_temp.register('bad', '{"conflict_columns": ["symbol", "Date"]}')$$, 'SY005', null,
+  'so is a conflict column');
+select throws_ok($$select pg_temp.register('bad', '{"conflict_columns": []}')$$, 'SY005', null,
+  'and an empty key');
+select throws_ok($$select pg_temp.register('bad', '{"default_ttl_minutes": 0}')$$, '23514', null,
+  'a TTL of zero is refused');
+select throws_ok($$select pg_temp.register('bad', '{"default_ttl_minutes": null}')$$, '23502', null,
+  'a null TTL is refused');
+select throws_ok($$select pg_temp.register('bad', '{"refresh_strategy": "sometimes"}')$$, '23514', null,
+  'an unknown strategy is refused');
+select throws_ok($$select pg_temp.register('bad', '{"stage": "halfway"}')$$, '23514', null,
+  'an unknown stage is refused');
+select throws_ok($$select pg_temp.register('bad', '{"staleness_function": "no_such_function"}')$$, 'SY005',
+  'Cannot register data type "bad": staleness_function "no_such_function" is not callable as (timestamptz, integer) → boolean',
+  'a staleness function that does not exist is refused');
+create function public.wrong_result(timestamptz, integer) returns integer language sql as 'select 1';
+select throws_ok($$select pg_temp.register('bad', '{"staleness_function": "wrong_result"}')$$, 'SY005', null,
+  'so is one that does not return a boolean');
+select throws_ok($$select pg_temp.register('bad', '{"condition_function": "no_such_function"}')$$, 'SY005', null,
+  'a condition function must be callable as (text)');
+create function public.always_open(p_symbol text) returns boolean language sql as 'select true';
+select lives_ok($$select pg_temp.register('conditional', '{"condition_function": "always_open"}')$$,
+  'a callable condition function is accepted');
+select throws_ok($$select pg_temp.register('bad', '{"provider": "nobody"}')$$, '23503', null,
+  'an unknown provider is refused');
+select throws_ok($$select pg_temp.register('bad', '{"fetcher": "edge-function", "edge_function_name": null}')$$,
+  '23514', null, 'an edge-function fetcher must name its function');
+
+select pg_temp.register('ghost', '{"table_name": "no_such_table"}');
+select pg_temp.register('torn', '{"timestamp_column": "symbol", "conflict_columns": ["exchange"], "symbol_column": "ticker"}');
+select results_eq(
+  $$select problem from public.registry_problems_v2 where data_type in ('ghost', 'torn') order by data_type, problem$$,
+  $$values
+    ('Table public.no_such_table does not exist'),
+    ('Column "symbol" (timestamp_column) of public.live_quote_indicators is not a timestamptz'),
+    ('Column "ticker" (symbol_column) is not in public.live_quote_indicators'),
+    ('public.live_quote_indicators has no unique index on exactly (exchange)')$$,
+  'what cannot be refused is listed with a sentence each');
+
+update public.api_providers_v2 set calls_per_minute = null, bytes_per_30_days = null where provider = 'fmp';
+select is(
+  (select count(*) from public.registry_problems_v2 where data_type = 'quote'), 2::bigint,
+  'unknown limits are problems');
+select is(switchyard.has_column('profiles', 'symbol') and not switchyard.has_column('profiles', 'nope'), true,
+  'has_column tells present from absent');
+
+select * from finish();
+rollback;

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { fetchers, fetchSymbols } from "../../supabase/functions/_shared/fetchers/index.ts";
+import { contextFor } from "./fetcher_support.ts";
+
+const FOLDERS = [
+  {
+    what: "the vendor's documentation",
+    url: new URL("../../../shared/fmp/examples/", import.meta.url),
+  },
+  { what: "the project's fixtures", url: new URL("../fixtures/fmp/", import.meta.url) },
+];
+
+const CASES = [
+  { dataType: "quote", files: { quote: "quote.json" } },
+  { dataType: "quote", files: { quote: "batch-quote.json" } },
+  { dataType: "quote", files: { quote: "quote-forex.json" } },
+  { dataType: "profile", files: { profile: "profile.json" } },
+  {
+    dataType: "financial-statements",
+    files: {
+      "income-statement": "income-statement.json",
+      "balance-sheet-statement": "balance-sheet-statement.json",
+      "cash-flow-statement": "cash-flow-statement.json",
+    },
+  },
+];
+
+for (const folder of FOLDERS) {
+  for (const { dataType, files } of CASES) {
+    const names = Object.values(files);
+    Deno.test({
+      name: `${folder.what}: ${names.join(", ")} give rows of ${dataType} without a warning`,
+      ignore: !names.every((name) => existsSync(new URL(name, folder.url))),
+      async fn() {
+        const fetcher = fetchers[dataType];
+        assert.ok(fetcher);
+        const bodies = new Map(
+          Object.entries(files).map(([path, name]) => [
+            path,
+            Deno.readTextFileSync(new URL(name, folder.url)),
+          ]),
+        );
+        const [first] = bodies.values();
+        const symbol = JSON.parse(first ?? "[]")[0].symbol;
+        const { context } = contextFor((path) => new Response(bodies.get(path) ?? "[]"));
+        const outcome = await fetchSymbols(fetcher, [symbol], context);
+        assert.ok((outcome.rows.get(symbol) ?? []).length >= 1);
+        assert.deepEqual(outcome.warnings, []);
+      },
+    });
+  }
+}
+
+Deno.test("the registry has a fetcher under each of its data types", () => {
+  assert.deepEqual(Object.keys(fetchers).toSorted(), ["financial-statements", "profile", "quote"]);
+  for (const [dataType, fetcher] of Object.entries(fetchers)) {
+    assert.equal(fetcher.dataType, dataType);
+    assert.equal(fetcher.maxSymbolsPerCall, 1);
+    assert.equal(fetcher.callsPerBatch, dataType === "financial-statements" ? 3 : 1);
+  }
+});

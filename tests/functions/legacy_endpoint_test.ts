@@ -1,0 +1,418 @@
+import assert from "node:assert/strict";
+import {
+  createLegacyEndpoint,
+  type LegacyEndpointDefinition,
+} from "../../supabase/functions/_shared/legacy_endpoint.ts";
+import { createPace } from "../../supabase/functions/_shared/pacing.ts";
+import { quoteEndpoint } from "../../supabase/functions/fetch-fmp-quote-indicators/index.ts";
+import { profileEndpoint } from "../../supabase/functions/fetch-fmp-profiles/index.ts";
+import { statementsEndpoint } from "../../supabase/functions/fetch-fmp-financial-statements/index.ts";
+import {
+  balanceSheetExample,
+  cashFlowExample,
+  incomeExample,
+  profileExample,
+  quoteExample,
+} from "./fetcher_examples.ts";
+import { API_KEY, type FakeVendor, NOW } from "./fetcher_support.ts";
+
+const ANON_KEY = "anon.key.jwt";
+const SECRET_KEY = "sb_secret_for_tests";
+
+const SETTINGS: Record<string, string> = {
+  FMP_API_KEY: API_KEY,
+  FMP_BASE_URL: "http://vendor.test/stable",
+  FMP_LEGACY_PACING_MS: "0",
+  SUPABASE_URL: "http://project.test",
+  SUPABASE_ANON_KEY: ANON_KEY,
+  SUPABASE_SECRET_KEYS: JSON.stringify({ default: SECRET_KEY }),
+};
+
+interface DatabaseCall {
+  method: string;
+  path: string;
+  query: URLSearchParams;
+  body: unknown;
+}
+
+interface World {
+  active?: readonly string[];
+  vendor?: FakeVendor;
+  database?: (call: DatabaseCall) => Response | undefined;
+  settings?: Record<string, string | undefined>;
+}
+
+interface Answer {
+  status: number;
+  headers: Headers;
+  text: string;
+  // deno-lint-ignore no-explicit-any
+  json: any;
+  writes: DatabaseCall[];
+  vendorCalls: string[];
+  waitedUntil: Promise<unknown>[];
+  logged: string[];
+}
+
+/** Calls an endpoint in a world of a fake vendor and a fake REST interface. */
+async function call<Payload>(
+  definition: LegacyEndpointDefinition<Payload>,
+  world: World = {},
+  init: RequestInit = {},
+): Promise<Answer> {
+  const settings: Record<string, string | undefined> = { ...SETTINGS, ...world.settings };
+  const writes: DatabaseCall[] = [];
+  const vendorCalls: string[] = [];
+  const waitedUntil: Promise<unknown>[] = [];
+  const logged: string[] = [];
+  const active = world.active ?? ["AAPL", "MSFT"];
+  const endpoint = createLegacyEndpoint(definition, {
+    env: { get: (name) => settings[name] },
+    now: () => NOW,
+    log: (line) => logged.push(line),
+    waitUntil: (promise) => waitedUntil.push(promise),
+    fetch: async (input, requestInit) => {
+      const request = new Request(input, requestInit);
+      const url = new URL(request.url);
+      if (url.host === "vendor.test") {
+        vendorCalls.push(`${url.pathname}${url.search}`);
+        const vendor = world.vendor ?? documentedVendor;
+        return await vendor(url.pathname.replace("/stable/", ""), url.searchParams, request);
+      }
+      assert.equal(url.host, "project.test");
+      assert.equal(request.headers.get("apikey"), SECRET_KEY);
+      const text = await request.text();
+      const databaseCall = {
+        method: request.method,
+        path: url.pathname.replace("/rest/v1/", ""),
+        query: url.searchParams,
+        body: text === "" ? undefined : JSON.parse(text),
+      };
+      const special = world.database?.(databaseCall);
+      if (special !== undefined) return special;
+      if (databaseCall.method === "GET") {
+        assert.equal(databaseCall.path, "supported_symbols");
+        assert.equal(url.searchParams.get("is_active"), "eq.true");
+        const offset = Number(url.searchParams.get("offset") ?? 0);
+        // A server whose own maximum is 2 rows.
+        return Response.json(active.slice(offset, offset + 2).map((symbol) => ({ symbol })));
+      }
+      writes.push(databaseCall);
+      return new Response(null, { status: 204 });
+    },
+  });
+  const response = await endpoint(
+    new Request("http://functions.test/name", {
+      method: "POST",
+      headers: { authorization: `Bearer ${ANON_KEY}` },
+      ...init,
+    }),
+  );
+  const text = await response.text();
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    json: text.startsWith("{") ? JSON.parse(text) : undefined,
+    writes,
+    vendorCalls,
+    waitedUntil,
+    logged,
+  };
+}
+
+const EXAMPLES: Record<string, Record<string, unknown>> = {
+  quote: quoteExample,
+  profile: profileExample,
+  "income-statement": incomeExample,
+  "balance-sheet-statement": balanceSheetExample,
+  "cash-flow-statement": cashFlowExample,
+};
+
+/** Answers the documented example with the symbol asked for. */
+function documentedVendor(path: string, query: URLSearchParams): Response {
+  return Response.json([{ ...EXAMPLES[path], symbol: query.get("symbol") }]);
+}
+
+/** As documented, save for one symbol. */
+function vendorExcept(symbol: string, answer: () => Response): FakeVendor {
+  return (path, query) => query.get("symbol") === symbol ? answer() : documentedVendor(path, query);
+}
+
+Deno.test("quotes of all active symbols are stored and answered with 200", async () => {
+  const answer = await call(quoteEndpoint, { active: ["AAPL", "MSFT", "NVDA"] });
+  assert.equal(answer.status, 200);
+  assert.deepEqual(answer.json, {
+    message: "Processed 3 symbols: 3 succeeded, 0 failed",
+    details: ["AAPL", "MSFT", "NVDA"].map((symbol) => ({
+      symbol,
+      success: true,
+      message: "Stored 1 row",
+    })),
+    totalProcessed: 3,
+    totalSucceeded: 3,
+  });
+  assert.equal(answer.headers.get("access-control-allow-origin"), "*");
+  assert.equal(answer.writes.length, 3);
+  const [write] = answer.writes;
+  assert.equal(write?.method, "POST");
+  assert.equal(write?.path, "live_quote_indicators");
+  assert.equal(write?.query.get("on_conflict"), "symbol");
+  const [row] = write?.body as Record<string, unknown>[];
+  assert.equal(row?.current_price, 232.8);
+  assert.equal(row?.fetched_at, NOW.toISOString());
+});
+
+Deno.test("one failed symbol turns quotes into 207 and leaves the others", async () => {
+  const answer = await call(quoteEndpoint, {
+    vendor: vendorExcept("MSFT", () => new Response("down", { status: 503 })),
+  });
+  assert.equal(answer.status, 207);
+  assert.equal(answer.json.totalProcessed, 2);
+  assert.equal(answer.json.totalSucceeded, 1);
+  assert.deepEqual(answer.json.details[1], {
+    symbol: "MSFT",
+    success: false,
+    message: 'Cannot fetch quote for "MSFT": the vendor answered 503 with "down"',
+  });
+  assert.equal(answer.writes.length, 1);
+});
+
+Deno.test("an empty answer is a failure for quotes and profiles, as it always was", async () => {
+  for (const endpoint of [quoteEndpoint, profileEndpoint]) {
+    const answer = await call(endpoint as LegacyEndpointDefinition<unknown>, {
+      vendor: vendorExcept("MSFT", () => Response.json([])),
+    });
+    assert.equal(answer.status, 207);
+    assert.match(answer.json.details[1].message, /The vendor has no (quote|profile) for "MSFT"/);
+    assert.equal(answer.json.details[1].success, false);
+  }
+});
+
+Deno.test("profiles are stored through upsert_profile with the display name", async () => {
+  const answer = await call(profileEndpoint);
+  assert.equal(answer.status, 200);
+  assert.deepEqual(Object.keys(answer.json), [
+    "message",
+    "details",
+    "totalProcessed",
+    "totalSucceeded",
+    "totalUpserted",
+  ]);
+  assert.equal(answer.json.totalUpserted, 2);
+  assert.deepEqual(answer.writes.map((write) => write.path), [
+    "rpc/upsert_profile",
+    "rpc/upsert_profile",
+  ]);
+  const body = answer.writes[0]?.body as { profile_data: Record<string, unknown> };
+  assert.equal(body.profile_data.display_company_name, "Apple Inc.");
+  assert.equal(body.profile_data.full_time_employees, 164000);
+});
+
+Deno.test("statements are stored and the symbol is marked as processed", async () => {
+  const answer = await call(statementsEndpoint, { active: ["AAPL"] });
+  assert.equal(answer.status, 200);
+  assert.deepEqual(answer.json, {
+    message: "Processed 1 symbols: 1 succeeded, 0 failed",
+    details: [{ symbol: "AAPL", success: true, message: "Stored 1 row" }],
+    totalUpserted: 1,
+  });
+  const [statement, mark] = answer.writes;
+  assert.equal(statement?.query.get("on_conflict"), "symbol,date,period");
+  assert.equal(mark?.method, "PATCH");
+  assert.equal(mark?.path, "supported_symbols");
+  assert.equal(mark?.query.get("symbol"), "eq.AAPL");
+  assert.deepEqual(mark?.body, { last_processed_at: NOW.toISOString() });
+});
+
+Deno.test("failed symbols leave financial statements at 200, as they always did", async () => {
+  const answer = await call(statementsEndpoint, {
+    vendor: vendorExcept("MSFT", () => new Response("down", { status: 500 })),
+  });
+  assert.equal(answer.status, 200);
+  assert.equal(answer.json.details[1].success, false);
+  assert.equal(answer.json.totalUpserted, 1);
+});
+
+Deno.test("one failed statement of three does not touch its stored payload", async () => {
+  const answer = await call(statementsEndpoint, {
+    active: ["AAPL"],
+    vendor: (path, query) =>
+      path === "cash-flow-statement"
+        ? new Response("down", { status: 500 })
+        : documentedVendor(path, query),
+  });
+  assert.equal(answer.json.details[0].success, true);
+  assert.match(answer.json.details[0].message, /Stored 1 row; Cannot fetch cash-flow-statement/);
+  const [row] = answer.writes[0]?.body as Record<string, unknown>[];
+  assert.ok(row !== undefined && !("cash_flow_payload" in row));
+});
+
+Deno.test("statement rows with different columns are not mixed in one write", async () => {
+  const answer = await call(statementsEndpoint, {
+    active: ["AAPL"],
+    vendor: (path) =>
+      Response.json(
+        path === "income-statement"
+          ? [EXAMPLES[path], { ...EXAMPLES[path], date: "2023-09-30" }]
+          : [EXAMPLES[path]],
+      ),
+  });
+  const upserts = answer.writes.filter((write) => write.path === "financial_statements");
+  assert.deepEqual(upserts.map((write) => (write.body as unknown[]).length), [1, 1]);
+  assert.equal(answer.json.totalUpserted, 2);
+});
+
+Deno.test("a symbol without statements is a success without rows or mark", async () => {
+  const answer = await call(statementsEndpoint, {
+    active: ["SPY"],
+    vendor: () => Response.json([]),
+  });
+  assert.equal(answer.json.details[0].success, true);
+  assert.deepEqual(answer.writes, []);
+});
+
+Deno.test("a write that the database refuses fails that symbol alone", async () => {
+  const answer = await call(quoteEndpoint, {
+    database: ({ method, body }) =>
+      method === "POST" && JSON.stringify(body).includes('"MSFT"')
+        ? Response.json({ message: `no room for ${SECRET_KEY}`, code: "53100" }, { status: 500 })
+        : undefined,
+  });
+  assert.equal(answer.status, 207);
+  assert.equal(
+    answer.json.details[1].message,
+    "Cannot write live_quote_indicators: no room for [key]",
+  );
+  assert.equal(answer.writes.length, 1);
+});
+
+Deno.test("no active symbol is a success with nothing done", async () => {
+  const answer = await call(quoteEndpoint, { active: [] });
+  assert.equal(answer.status, 200);
+  assert.equal(answer.json.totalProcessed, 0);
+  assert.deepEqual(answer.vendorCalls, []);
+});
+
+Deno.test("preflight is answered without a key", async () => {
+  const answer = await call(quoteEndpoint, {}, { method: "OPTIONS", headers: {} });
+  assert.equal(answer.status, 200);
+  assert.equal(answer.headers.get("access-control-allow-origin"), "*");
+  assert.match(answer.headers.get("access-control-allow-headers") ?? "", /authorization/);
+});
+
+Deno.test("a caller without the anon key gets 401 and nothing runs", async () => {
+  for (const headers of [{}, { authorization: "Bearer other" }] as Record<string, string>[]) {
+    const answer = await call(quoteEndpoint, {}, { headers });
+    assert.equal(answer.status, 401);
+    assert.ok(answer.json.message);
+    assert.deepEqual(answer.vendorCalls, []);
+    assert.deepEqual(answer.writes, []);
+  }
+});
+
+for (const name of ["FMP_API_KEY", "SUPABASE_URL", "SUPABASE_SECRET_KEYS", "SUPABASE_ANON_KEY"]) {
+  Deno.test(`without ${name} the answer is 500 and names it`, async () => {
+    const answer = await call(quoteEndpoint, { settings: { [name]: undefined } });
+    assert.equal(answer.status, 500);
+    assert.match(answer.json.message, new RegExp(name.replace("ANON_KEY", "(PUBLISHABLE_KEYS)?")));
+    for (const secret of Object.values(SETTINGS)) {
+      if (secret.length > 8) assert.ok(!answer.text.includes(secret), answer.text);
+    }
+  });
+}
+
+Deno.test("an unreadable list of symbols is 500", async () => {
+  const answer = await call(quoteEndpoint, {
+    database: ({ method }) =>
+      method === "GET"
+        ? Response.json({ message: `denied for ${SECRET_KEY}` }, { status: 403 })
+        : undefined,
+  });
+  assert.equal(answer.status, 500);
+  assert.equal(answer.json.message, "Cannot read supported_symbols: denied for [key]");
+});
+
+Deno.test("bodies that legacy callers send are ignored", async () => {
+  for (const body of ["", "{}", "[]", "null", "not json", '{"other":1}']) {
+    const answer = await call(quoteEndpoint, {}, { body });
+    assert.equal(answer.status, 200, body);
+    assert.equal(answer.json.totalProcessed, 2, body);
+  }
+});
+
+Deno.test("an anon caller's symbols are restricted to the active ones", async () => {
+  const body = JSON.stringify({ symbols: ["MSFT", "EVIL", "MSFT"] });
+  const answer = await call(quoteEndpoint, {}, { body });
+  assert.equal(answer.status, 207);
+  assert.deepEqual(answer.vendorCalls, ["/stable/quote?symbol=MSFT"]);
+  assert.deepEqual(answer.json.details, [
+    { symbol: "MSFT", success: true, message: "Stored 1 row" },
+    { symbol: "EVIL", success: false, message: "Not an active row of supported_symbols" },
+  ]);
+});
+
+Deno.test("a secret caller's symbols are refreshed as given", async () => {
+  const answer = await call(quoteEndpoint, {}, {
+    headers: { apikey: SECRET_KEY },
+    body: JSON.stringify({ symbols: ["NVDA"] }),
+  });
+  assert.equal(answer.status, 200);
+  assert.deepEqual(answer.vendorCalls, ["/stable/quote?symbol=NVDA"]);
+});
+
+Deno.test("symbols that are no list of texts are 400", async () => {
+  for (const symbols of ["AAPL", [1], [""], {}, null]) {
+    const answer = await call(quoteEndpoint, {}, { body: JSON.stringify({ symbols }) });
+    assert.equal(answer.status, 400);
+    assert.deepEqual(answer.vendorCalls, []);
+  }
+});
+
+Deno.test("no key is in any answer or log line, even when the vendor echoes it", async () => {
+  const answer = await call(quoteEndpoint, {
+    settings: { ENV_CONTEXT: "DEV" },
+    vendor: (_path, _query, request) =>
+      new Response(`Invalid ${request.headers.get("apikey")}`, { status: 401 }),
+  });
+  assert.equal(answer.status, 207);
+  for (const text of [answer.text, ...answer.logged]) {
+    for (const key of [API_KEY, SECRET_KEY, ANON_KEY]) assert.ok(!text.includes(key), text);
+  }
+});
+
+Deno.test("the run is kept alive for a caller who hangs up", async () => {
+  const answer = await call(quoteEndpoint);
+  assert.equal(answer.waitedUntil.length, 1);
+});
+
+Deno.test("a pace spaces the starts of calls in the order of asking", async () => {
+  const waits: number[] = [];
+  let now = 1000;
+  const pace = createPace(250, {
+    now: () => now,
+    sleep: (ms) => {
+      waits.push(ms);
+      return Promise.resolve();
+    },
+  });
+  const { signal } = new AbortController();
+  await Promise.all([pace(signal), pace(signal), pace(signal)]);
+  assert.deepEqual(waits, [250, 500]);
+  now += 10_000;
+  await pace(signal);
+  assert.deepEqual(waits, [250, 500]);
+});
+
+Deno.test("a pace of zero never waits, and an ended signal stops a wait", async () => {
+  const unpaced = createPace(0);
+  const { signal } = new AbortController();
+  await unpaced(signal);
+  await unpaced(signal);
+  const pace = createPace(60_000);
+  const caller = new AbortController();
+  await pace(caller.signal);
+  const waiting = pace(caller.signal);
+  caller.abort(new Error("enough"));
+  await assert.rejects(waiting, /enough/);
+});
