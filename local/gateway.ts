@@ -62,7 +62,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
     }));
 
-  const reload = () => withConsole(log, () => connection.reload());
+  let reloading: Promise<void> = Promise.resolve();
+  let next: Promise<void> | undefined;
+  // A migration of many statements notifies many times; all that wait share one reload.
+  const reload = () =>
+    next ??= reloading = reloading.catch(() => {}).then(() => {
+      next = undefined;
+      return withConsole(log, () => connection.reload());
+    });
 
   let server: Deno.HttpServer<Deno.NetAddr> | undefined;
   let stopping: Promise<void> | undefined;
@@ -131,11 +138,11 @@ async function forward(
   functionsUrl: string | (() => string),
 ): Promise<Response> {
   const { pathname, search, host } = new URL(request.url);
-  const base = typeof functionsUrl === "string" ? functionsUrl : functionsUrl();
   const headers = new Headers(request.headers);
   headers.set("x-forwarded-host", host);
   headers.set("x-forwarded-proto", "http");
   try {
+    const base = typeof functionsUrl === "string" ? functionsUrl : functionsUrl();
     return await fetch(`${base}${pathname.slice("/functions/v1".length)}${search}`, {
       method: request.method,
       headers,

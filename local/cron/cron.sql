@@ -105,7 +105,8 @@ $$;
 create or replace function cron._schedule_is_valid(p_schedule text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 declare
-  v_text text := ltrim(p_schedule, E' \t\n');
+  -- Comment lines before the schedule are skipped as well.
+  v_text text := regexp_replace(p_schedule, '^([ \t\n]|#[^\n]*\n)+', '');
   v_fields text[];
 begin
   if lower(v_text) ~ '^\+?[0-9]+\s*(second|seconds\s*)$' then

@@ -40,7 +40,8 @@ const MAX_LENGTH = 1000;
 
 /** The schedule, or undefined when pg_cron would refuse it as `invalid schedule`. */
 export function parseSchedule(text: string): Schedule | undefined {
-  const trimmed = text.replace(/^[ \t\n]+/, "");
+  // Comment lines before the schedule are skipped as well.
+  const trimmed = text.replace(/^(?:[ \t\n]|#[^\n]*\n)+/, "");
   const interval = /^\+?(\d+)\s*(?:second|seconds\s*)$/i.exec(trimmed);
   if (interval) {
     const seconds = Number(interval[1]);

@@ -31,21 +31,35 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   options.signal?.throwIfAborted();
   if (options.port !== undefined && portIsInUse(options.port)) throw portTaken(options.port);
 
+  const given = options.dataDir === undefined ? undefined : resolve(options.dataDir);
+  const isNew = given === undefined || await prepareDataDir(given);
+  const account = await accountFor(isNew ? undefined : given);
   const workDir = await Deno.makeTempDir({ prefix: "switchyard-postgres-" });
+  await giveTo(workDir, account);
+  await Deno.chmod(workDir, 0o755);
+  const guard = startGuard(workDir, account);
+  const cleanUp = async () => {
+    await removeIfThere(workDir);
+    await guard.dismiss();
+  };
   try {
-    const given = options.dataDir === undefined ? undefined : resolve(options.dataDir);
     const dataDir = given ?? join(workDir, "data");
-    const isNew = await prepareDataDir(dataDir);
-    const account = await accountFor(isNew ? undefined : dataDir);
-    await giveTo(workDir, account);
-    await Deno.chmod(workDir, 0o755);
     const binaries = await findBinaries(workDir, account);
-    if (isNew) await initialise(binaries, dataDir, workDir, account);
+    if (isNew) await initialise({ binaries, dataDir, workDir, account, guard });
 
     for (let tryNo = 1;; tryNo++) {
       const port = options.port ?? freePort();
       try {
-        return await run({ binaries, dataDir, workDir, account, port, given, options });
+        return await run({
+          binaries,
+          dataDir,
+          account,
+          guard,
+          port,
+          isTemporary: given === undefined,
+          options,
+          cleanUp,
+        });
       } catch (error) {
         // Another process may have taken the random port since it was found free.
         const retry = error instanceof PortTakenError && options.port === undefined &&
@@ -54,7 +68,7 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
       }
     }
   } catch (error) {
-    await Deno.remove(workDir, { recursive: true });
+    await cleanUp();
     throw error;
   }
 }
@@ -74,7 +88,7 @@ async function prepareDataDir(dataDir: string): Promise<boolean> {
     for await (const entry of Deno.readDir(dataDir)) entries.push(entry.name);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) {
-      await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
+      await Deno.mkdir(dataDir, { recursive: true });
       return true;
     }
     if (error instanceof Deno.errors.NotADirectory) {
@@ -97,18 +111,23 @@ async function prepareDataDir(dataDir: string): Promise<boolean> {
   return false;
 }
 
-async function initialise(
-  binaries: Binaries,
-  dataDir: string,
-  workDir: string,
-  account: Account | undefined,
-): Promise<void> {
+interface Initialisation {
+  binaries: Binaries;
+  dataDir: string;
+  workDir: string;
+  account: Account | undefined;
+  guard: Guard;
+}
+
+async function initialise(initialisation: Initialisation): Promise<void> {
+  const { binaries, dataDir, workDir, account, guard } = initialisation;
   const passwordFile = join(workDir, "password");
   await Deno.writeTextFile(passwordFile, LOCAL_PASSWORD, { mode: 0o600 });
   await giveTo(passwordFile, account);
+  await Deno.mkdir(dataDir, { recursive: true });
   await Deno.chmod(dataDir, 0o700);
   await giveTo(dataDir, account);
-  const { success, stdout, stderr } = await new Deno.Command(binaries.initdb, {
+  const child = new Deno.Command(binaries.initdb, {
     args: [
       `--pgdata=${dataDir}`,
       "--username=supabase_admin",
@@ -127,7 +146,9 @@ async function initialise(
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-  }).output();
+  }).spawn();
+  await guard.watch(child.pid);
+  const { success, stdout, stderr } = await child.output();
   await Deno.remove(passwordFile);
   if (success) return;
   const output = new TextDecoder().decode(stderr).trim() || new TextDecoder().decode(stdout).trim();
@@ -140,17 +161,19 @@ async function initialise(
 interface Launch {
   binaries: Binaries;
   dataDir: string;
-  workDir: string;
   account: Account | undefined;
+  guard: Guard;
   port: number;
-  given: string | undefined;
+  isTemporary: boolean;
   options: DatabaseOptions;
+  /** Removes what is temporary, when the server has ended. */
+  cleanUp: () => Promise<void>;
 }
 
 async function run(launch: Launch): Promise<Database> {
-  const { binaries, dataDir, workDir, account, port, given, options } = launch;
+  const { binaries, dataDir, account, guard, port, options } = launch;
   const child = new Deno.Command(binaries.postgres, {
-    args: ["-D", dataDir, ...serverSettings(port, given === undefined)],
+    args: ["-D", dataDir, ...serverSettings(port, launch.isTemporary)],
     cwd: "/",
     env: { TZ: "UTC", LC_ALL: "C" },
     ...account,
@@ -158,7 +181,7 @@ async function run(launch: Launch): Promise<Database> {
     stdout: "null",
     stderr: "piped",
   }).spawn();
-  const guard = startGuard(child.pid, workDir, account);
+  await guard.watch(child.pid);
   const logged: string[] = [];
   const ready = Promise.withResolvers<void>();
   const reading = readLines(child.stderr, (line) => {
@@ -169,14 +192,14 @@ async function run(launch: Launch): Promise<Database> {
   });
 
   let stopping: Promise<void> | undefined;
-  const stop = (): Promise<void> => stopping ??= shutDown(child, guard, reading);
+  const stop = () => stopping ??= stopServer();
   const onAbort = () => {
-    void stopServer();
+    void stop();
   };
   const stopServer = async () => {
     options.signal?.removeEventListener("abort", onAbort);
-    await stop();
-    await removeIfThere(workDir);
+    await shutDown(child, reading);
+    await launch.cleanUp();
   };
 
   const deadline = setTimeout(
@@ -194,7 +217,7 @@ async function run(launch: Launch): Promise<Database> {
       }),
     ]);
   } catch (error) {
-    await stop();
+    await shutDown(child, reading);
     if (options.signal?.aborted) throw options.signal.reason;
     throw startError(error, logged, port, dataDir);
   } finally {
@@ -207,7 +230,7 @@ async function run(launch: Launch): Promise<Database> {
     url: localUrl("postgres", port),
     port,
     kind: "embedded",
-    stop: stopServer,
+    stop,
   };
 }
 
@@ -229,18 +252,13 @@ function serverSettings(port: number, temporary: boolean): string[] {
   return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
 }
 
-async function shutDown(
-  child: Deno.ChildProcess,
-  guard: Guard,
-  reading: Promise<void>,
-): Promise<void> {
+async function shutDown(child: Deno.ChildProcess, reading: Promise<void>): Promise<void> {
   // SIGINT is a fast shutdown: sessions are cut, the data is left consistent.
   signalProcess(child, "SIGINT");
   const kill = setTimeout(() => signalProcess(child, "SIGKILL"), STOP_DEADLINE_MS);
   await child.status;
   clearTimeout(kill);
   await reading;
-  await guard.dismiss();
 }
 
 function signalProcess(child: Deno.ChildProcess, name: Deno.Signal): void {

@@ -1,40 +1,48 @@
 import type { Account } from "./account.ts";
 
-/** Watches over a server so that it ends even when our own process is killed. */
+/** Cleans up after us when our own process is killed. */
 export interface Guard {
-  /** Ends the guard without touching the server. */
+  /** Names the process to end; the one named before has ended. */
+  watch(pid: number): Promise<void>;
+  /** Ends the guard without touching anything. */
   dismiss(): Promise<void>;
 }
 
-// The read ends either with our line (dismissed) or, when our process is gone, at end of file.
+// The reading ends either with "done" or, when our process is gone, at end of file.
 const SCRIPT = `
 trap '' INT TERM HUP
-if read -r line; then exit 0; fi
-kill -INT "$1" 2>/dev/null
-tries=0
-while kill -0 "$1" 2>/dev/null && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
-kill -KILL "$1" 2>/dev/null
-if [ -n "$2" ]; then rm -rf -- "$2"; fi
+pid=
+while read -r word value; do
+  case "$word" in
+    pid) pid=$value ;;
+    done) exit 0 ;;
+  esac
+done
+if [ -n "$pid" ]; then
+  kill -INT "$pid" 2>/dev/null
+  tries=0
+  while kill -0 "$pid" 2>/dev/null && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+  kill -KILL "$pid" 2>/dev/null
+fi
+rm -rf -- "$1"
 `;
 
-/** Starts a guard for the server `pid`; it also removes `temporaryDir`, when given. */
-export function startGuard(
-  pid: number,
-  temporaryDir: string | undefined,
-  account: Account | undefined,
-): Guard {
+/** Starts a guard that removes `temporaryDir` and ends what it is told to watch. */
+export function startGuard(temporaryDir: string, account: Account | undefined): Guard {
   const child = new Deno.Command("/bin/sh", {
-    args: ["-c", SCRIPT, "sh", String(pid), temporaryDir ?? ""],
+    args: ["-c", SCRIPT, "sh", temporaryDir],
     cwd: "/",
     ...account,
     stdin: "piped",
     stdout: "null",
     stderr: "null",
   }).spawn();
+  const writer = child.stdin.getWriter();
+  const tell = (line: string) => writer.write(new TextEncoder().encode(`${line}\n`));
   return {
+    watch: (pid) => tell(`pid ${pid}`),
     async dismiss() {
-      const writer = child.stdin.getWriter();
-      await writer.write(new TextEncoder().encode("done\n"));
+      await tell("done");
       await writer.close();
       await child.status;
     },

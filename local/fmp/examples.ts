@@ -51,6 +51,8 @@ export interface Overlay {
   key(row: JsonRow): string;
   /** Keys that keep the generated value because they move with the clock. */
   moving: readonly string[];
+  /** The example takes the whole row's place, moving values and further keys included. */
+  verbatim: boolean;
 }
 
 /**
@@ -62,6 +64,7 @@ export function overlay(generated: readonly JsonRow[], overlay: Overlay): JsonRo
   return generated.map((row) => {
     const example = byKey.get(overlay.key(row));
     if (!example) return row;
+    if (overlay.verbatim) return example;
     const constant = Object.entries(example).filter(([key]) => !overlay.moving.includes(key));
     return { ...row, ...Object.fromEntries(constant) };
   });

@@ -27,8 +27,8 @@ export class RestConnection extends PostgresConnection {
 
   /** Reads tables, functions and the timeouts of the roles anew. Throws when it cannot. */
   async reload(): Promise<void> {
-    await this.clearSchemaCache();
-    const schema = await this.introspect({ useCache: true });
+    // Requests go on with what is known until the new is there.
+    const schema = await this.introspect({ useCache: false });
     if (schema.tables.length === 0) {
       throw new Error("Cannot read the database's tables for the REST interface; see the log");
     }

@@ -36,7 +36,6 @@ declare
   v_bytes_left bigint;
   v_lease_token uuid := gen_random_uuid();
   v_refusal text;
-  v_call_cost integer;
 begin
   -- Claims of one provider follow one another: the ledger below is only exact when each claim
   -- sees the grants of the one before. The lock is held for one statement's work.

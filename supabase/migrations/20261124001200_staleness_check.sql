@@ -55,8 +55,8 @@ declare
   v_stale boolean;
   v_allowed boolean;
   v_reason text;
-  v_queue_types text[] := '{}';
-  v_answer jsonb := '[]';
+  v_queue_types text[] := '{}'::text[];
+  v_answer jsonb := '[]'::jsonb;
 begin
   if p_priority is null or p_priority not between 1000 and 8999 then
     raise exception 'Cannot check "%": priority is %, wanted 1000 to 8999 (the demand band)',

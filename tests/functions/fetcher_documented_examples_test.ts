@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { fetchers, fetchSymbols } from "../../supabase/functions/_shared/fetchers/index.ts";
+import {
+  fetchers,
+  type FetchOutcome,
+  fetchSymbols,
+} from "../../supabase/functions/_shared/fetchers/index.ts";
 import { contextFor } from "./fetcher_support.ts";
 
 const FOLDERS = [
@@ -35,18 +39,20 @@ for (const folder of FOLDERS) {
       async fn() {
         const fetcher = fetchers[dataType];
         assert.ok(fetcher);
-        const bodies = new Map(
-          Object.entries(files).map(([path, name]) => [
-            path,
-            Deno.readTextFileSync(new URL(name, folder.url)),
-          ]),
+        const answers = new Map(
+          Object.entries(files).map(([path, name]) => [path, readRows(new URL(name, folder.url))]),
         );
-        const [first] = bodies.values();
-        const symbol = JSON.parse(first ?? "[]")[0].symbol;
-        const { context } = contextFor((path) => new Response(bodies.get(path) ?? "[]"));
-        const outcome = await fetchSymbols(fetcher, [symbol], context);
-        assert.ok((outcome.rows.get(symbol) ?? []).length >= 1);
-        assert.deepEqual(outcome.warnings, []);
+        const symbols = new Set([...answers.values()].flat().map((row) => row.symbol));
+        assert.ok(symbols.size >= 1);
+        for (const symbol of symbols) {
+          const { context } = contextFor(
+            (path) => Response.json(answers.get(path)?.filter((row) => row.symbol === symbol)),
+            { now: () => new Date("2030-01-01T00:00:00Z") },
+          );
+          const outcome: FetchOutcome = await fetchSymbols(fetcher, [symbol], context);
+          assert.ok((outcome.rows.get(symbol) ?? []).length >= 1, symbol);
+          assert.deepEqual(outcome.warnings, []);
+        }
       },
     });
   }
@@ -60,3 +66,7 @@ Deno.test("the registry has a fetcher under each of its data types", () => {
     assert.equal(fetcher.callsPerBatch, dataType === "financial-statements" ? 3 : 1);
   }
 });
+
+function readRows(url: URL): { symbol: string }[] {
+  return JSON.parse(Deno.readTextFileSync(url));
+}

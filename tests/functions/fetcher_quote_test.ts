@@ -238,7 +238,7 @@ Deno.test("more symbols than fit a call are refused before any call", async () =
 Deno.test("text that Postgres refuses is cleaned and the vendor key taken out of rows", async () => {
   const quote = { ...quoteExample, exchange: `N\0AS\ud800DAQ ${API_KEY}` };
   const outcome = await fetchJson(quoteFetcher, "AAPL", [quote]);
-  assert.equal(onlyRow(outcome, "AAPL").exchange, "NAS\ufffdDAQ [key]");
+  assert.equal(onlyRow(outcome, "AAPL").exchange, "NAS\ufffdDAQ ***");
   assert.match(outcome.warnings.join(), /column "exchange" held text that cannot be stored/);
 });
 
@@ -247,5 +247,15 @@ Deno.test("the vendor key is not in the message about a value that holds it", as
     fetchJson(quoteFetcher, "AAPL", [{ ...quoteExample, price: `for ${API_KEY}` }]),
   );
   assert.ok(!error.message.includes(API_KEY));
-  assert.match(error.message, /the text "for \[key\]"/);
+  assert.match(error.message, /the text "for \*\*\*"/);
+});
+
+Deno.test("a key that straddles the cut of a long value is in no message", async () => {
+  for (let padding = 30; padding <= 62; padding++) {
+    const price = `${"x".repeat(padding)}${API_KEY}`;
+    const error = await vendorErrorOf(
+      fetchJson(quoteFetcher, "AAPL", [{ ...quoteExample, price }]),
+    );
+    assert.ok(!error.message.includes(API_KEY.slice(0, 6)), error.message);
+  }
 });

@@ -299,3 +299,14 @@ Deno.test("a wrong limit setting fails the job with its name and without a call"
   assert.match(error.message, /FMP_STATEMENTS_LIMIT/);
   assert.deepEqual(asked, []);
 });
+
+Deno.test("text that Postgres refuses is cleaned inside payloads too", async () => {
+  const odd = { ...incomeExample, ["no\0te"]: ["a\0b", { deep: "c\ud800" }], plain: null };
+  const outcome = await fetchWith({ "income-statement": () => Response.json([odd]) });
+  assert.deepEqual(outcome.rows.get("AAPL")?.[0]?.income_statement_payload, {
+    ...incomeExample,
+    note: ["ab", { deep: "c\ufffd" }],
+    plain: null,
+  });
+  assert.match(outcome.warnings.join(), /column "income_statement_payload"/);
+});

@@ -158,7 +158,7 @@ Deno.test("a key that the vendor echoes is in no message", async () => {
         const { context } = contextFor(() => new Response(body, { status }), { apiKey: key });
         const error = await vendorErrorOf(getVendorJson(REQUEST, context));
         assert.ok(!error.message.includes(echoed), error.message);
-        assert.ok(error.message.includes("bad [key]"), error.message);
+        assert.ok(error.message.includes("bad ***"), error.message);
       }
     }
   }
@@ -222,44 +222,43 @@ Deno.test("waiting for the pace does not use up the timeout", async () => {
   assert.equal((await getVendorJson(REQUEST, context)).calls, 1);
 });
 
-Deno.test("over a real connection: slow bodies time out and broken ones are network errors", async () => {
-  const server = Deno.serve(
+Deno.test("over a real connection, a body that stalls is a timeout", async () => {
+  await using vendor = halfAnswers("hold");
+  const { context } = contextFor(() => Response.json([]), { ...vendor.overrides, timeoutMs: 300 });
+  const error = await vendorErrorOf(getVendorJson(REQUEST, context));
+  assert.equal(error.code, "timeout");
+  assert.equal(error.bytes, 6);
+});
+
+Deno.test("over a real connection, a body that breaks off is a network error", async () => {
+  await using vendor = halfAnswers("close");
+  const { context } = contextFor(() => Response.json([]), vendor.overrides);
+  const error = await vendorErrorOf(getVendorJson(REQUEST, context));
+  assert.equal(error.code, "network");
+  assert.equal(error.errorClass, "retryable");
+  assert.equal(error.bytes, 6);
+});
+
+Deno.test("over a real connection, the key does not follow a redirect", async () => {
+  const reached: string[] = [];
+  await using server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
     (request) => {
-      const stalls = new URL(request.url).pathname.endsWith("stalls");
-      return new Response(
-        new ReadableStream<Uint8Array>({
-          start(controller) {
-            controller.enqueue(new TextEncoder().encode('[{"a":'));
-          },
-          pull(controller) {
-            if (!stalls) controller.error(new Error("broken"));
-            return new Promise(() => {});
-          },
-        }),
-      );
+      reached.push(new URL(request.url).pathname);
+      return new Response(null, { status: 302, headers: { location: "/elsewhere" } });
     },
   );
-  try {
-    const { context } = contextFor(() => Response.json([]), {
-      fetch: globalThis.fetch,
-      baseUrl: `http://127.0.0.1:${server.addr.port}/stable`,
-    });
-    const stalled = await vendorErrorOf(
-      getVendorJson({ ...REQUEST, path: "stalls" }, { ...context, timeoutMs: 300 }),
-    );
-    assert.equal(stalled.code, "timeout");
-    assert.equal(stalled.bytes, 6);
-    const broken = await vendorErrorOf(getVendorJson({ ...REQUEST, path: "breaks" }, context));
-    assert.equal(broken.code, "network");
-    assert.equal(broken.errorClass, "retryable");
-  } finally {
-    await server.shutdown();
-  }
+  const { context } = contextFor(() => Response.json([]), {
+    fetch: globalThis.fetch,
+    baseUrl: `http://127.0.0.1:${server.addr.port}/stable`,
+  });
+  const error = await vendorErrorOf(getVendorJson(REQUEST, context));
+  assert.equal(error.code, "unexpected_redirect");
+  assert.deepEqual(reached, ["/stable/quote"]);
 });
 
 Deno.test("secrets are taken out wherever they stand, and an empty secret changes nothing", () => {
-  assert.equal(redact("a=s3cr3t&b=s3cr3t c", ["s3cr3t", ""]), "a=[key]&b=[key] c");
+  assert.equal(redact("a=s3cr3t&b=s3cr3t c", ["s3cr3t", ""]), "a=***&b=*** c");
 });
 
 /** Never answers; fails like fetch when its signal ends. */
@@ -269,4 +268,31 @@ function pendingUntilAborted(request: Request): Promise<Response> {
     if (request.signal.aborted) stop();
     request.signal.addEventListener("abort", stop);
   });
+}
+
+/** A vendor that sends 6 of 100 announced bytes, and then closes or holds the connection. */
+function halfAnswers(then: "close" | "hold") {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const connections: Deno.TcpConn[] = [];
+  const serving = (async () => {
+    for await (const connection of listener) {
+      connections.push(connection);
+      await connection.read(new Uint8Array(4096));
+      await connection.write(
+        new TextEncoder().encode('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[{"a":'),
+      );
+      if (then === "close") await connection.closeWrite();
+    }
+  })();
+  return {
+    overrides: {
+      fetch: globalThis.fetch,
+      baseUrl: `http://127.0.0.1:${listener.addr.port}/stable`,
+    },
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await serving;
+      for (const connection of connections) connection.close();
+    },
+  };
 }

@@ -180,6 +180,20 @@ Deno.test("an error raised in SQL reaches the client with code, details and hint
   });
 });
 
+Deno.test("a request is cut off after the statement timeout of its role", async () => {
+  await withGateway(async ({ database, url, keys, reload }) => {
+    await run(
+      database,
+      `alter role anon set statement_timeout = '50ms';
+       create function public.wait() returns void language sql as 'select pg_sleep(0.3)';`,
+    );
+    await reload();
+    const cut = await client(url, keys.anonKey).rpc("wait");
+    assert.deepEqual([cut.status, cut.error?.code], [500, "57014"]);
+    assert.equal((await client(url, keys.secretKey).rpc("wait")).error, null);
+  });
+});
+
 Deno.test("a port in use is named in the gateway's error", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const database = await startDatabase();

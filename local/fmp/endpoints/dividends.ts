@@ -35,7 +35,9 @@ export const dividends: Endpoint = symbolEndpoint("dividends", (symbol, query, w
         date,
         recordDate: old ? "" : date,
         paymentDate: old ? "" : isoDate(weekdayFrom(plusDays(exDay, 12))),
-        declarationDate: old || uniform(symbol, date) < 0.4 ? "" : isoDate(weekdayFrom(plusDays(exDay, -13))),
+        declarationDate: old || uniform(symbol, date) < 0.4
+          ? ""
+          : isoDate(weekdayFrom(plusDays(exDay, -13))),
         adjDividend: adjusted,
         dividend: splitYear > 0 && year < splitYear ? round(adjusted * 4, 6) : adjusted,
         yield: plan.perYear / price * 100,
@@ -48,5 +50,6 @@ export const dividends: Endpoint = symbolEndpoint("dividends", (symbol, query, w
     examples,
     key: (row) => String(row.date).slice(0, 7),
     moving: [],
+    verbatim: world.frozen,
   });
 });

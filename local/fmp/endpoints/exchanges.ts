@@ -31,6 +31,7 @@ export const availableExchanges: Endpoint = {
       examples: world.examples.rows("available-exchanges"),
       key: exchangeKey,
       moving: [],
+      verbatim: world.frozen,
     });
   },
 };
@@ -45,7 +46,8 @@ export const allExchangeMarketHours: Endpoint = {
     return overlay(rows, {
       examples: world.examples.rows("all-exchange-market-hours"),
       key: exchangeKey,
-      moving: world.frozen ? [] : movingHours,
+      moving: movingHours,
+      verbatim: world.frozen,
     });
   },
 };
@@ -60,7 +62,8 @@ export const exchangeMarketHours: Endpoint = {
     return overlay([hoursRow(exchange, instant(query, world.now))], {
       examples: world.examples.rows("exchange-market-hours"),
       key: exchangeKey,
-      moving: world.frozen ? [] : movingHours,
+      moving: movingHours,
+      verbatim: world.frozen,
     });
   },
 };
@@ -93,6 +96,7 @@ export const holidaysByExchange: Endpoint = {
       examples: world.examples.rows("holidays-by-exchange"),
       key: (row) => `${row.exchange} ${row.date}`,
       moving: [],
+      verbatim: world.frozen,
     });
   },
 };

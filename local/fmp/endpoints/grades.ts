@@ -37,6 +37,7 @@ export const gradesHistorical: Endpoint = symbolEndpoint(
       examples,
       key: (row) => String(row.date),
       moving: [],
+      verbatim: world.frozen,
     });
   },
 );

@@ -12,7 +12,8 @@ export const profile: Endpoint = symbolEndpoint("profile", (symbol, _query, worl
   return overlay([profileRow(listing, world)], {
     examples: world.examples.rowsOf("profile", symbol),
     key: (row) => String(row.symbol),
-    moving: world.frozen ? [] : movingKeys,
+    moving: movingKeys,
+    verbatim: world.frozen,
   });
 });
 

@@ -36,7 +36,8 @@ export const batchForexQuotes: Endpoint = {
     return overlay(rows, {
       examples: world.examples.rows("batch-forex-quotes"),
       key: symbolOf,
-      moving: world.frozen ? [] : ["price", "change", "volume"],
+      moving: ["price", "change", "volume"],
+      verbatim: world.frozen,
     });
   },
 };
@@ -57,6 +58,7 @@ export const forexList: Endpoint = {
       examples: world.examples.rows("forex-list"),
       key: symbolOf,
       moving: [],
+      verbatim: world.frozen,
     });
   },
 };
@@ -137,8 +139,8 @@ function assemble(
 }
 
 function withExamples(row: JsonRow, examples: readonly JsonRow[], world: World): JsonRow {
-  const moving = world.frozen ? [] : Object.keys(row).filter((key) => !constantKeys.has(key));
-  return overlay([row], { examples, key: symbolOf, moving })[0] ?? row;
+  const moving = Object.keys(row).filter((key) => !constantKeys.has(key));
+  return overlay([row], { examples, key: symbolOf, moving, verbatim: world.frozen })[0] ?? row;
 }
 
 function symbolOf(row: JsonRow): string {

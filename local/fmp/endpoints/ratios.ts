@@ -13,7 +13,8 @@ export const ratiosTtm: Endpoint = symbolEndpoint("ratios-ttm", (symbol, _query,
   return overlay([row], {
     examples: world.examples.rowsOf("ratios-ttm", symbol),
     key: (each) => String(each.symbol),
-    moving: world.frozen ? [] : Object.keys(row),
+    moving: Object.keys(row),
+    verbatim: world.frozen,
   });
 });
 

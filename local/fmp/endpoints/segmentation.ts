@@ -44,6 +44,7 @@ export const revenueProductSegmentation: Endpoint = symbolEndpoint(
       examples,
       key: (row) => `${row.fiscalYear} ${row.period}`,
       moving: [],
+      verbatim: world.frozen,
     });
   },
 );

@@ -19,7 +19,8 @@ export const sharesFloat: Endpoint = symbolEndpoint("shares-float", (symbol, _qu
   return overlay([{ ...floatRow(listing, world), source }], {
     examples: world.examples.rowsOf("shares-float", symbol),
     key: (row) => String(row.symbol),
-    moving: world.frozen ? [] : ["date"],
+    moving: ["date"],
+    verbatim: world.frozen,
   });
 });
 
@@ -37,7 +38,8 @@ export const sharesFloatAll: Endpoint = {
     return overlay(rows, {
       examples: world.examples.rows("shares-float-all"),
       key: (row) => String(row.symbol),
-      moving: world.frozen ? [] : ["date"],
+      moving: ["date"],
+      verbatim: world.frozen,
     });
   },
 };

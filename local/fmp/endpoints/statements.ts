@@ -38,7 +38,7 @@ function statementEndpoint(
       .take(limit)
       .map((statement) => ({ ...header(listing, statement), ...part(statement) }))
       .toArray();
-    return overlay(rows, { examples, key: periodKey, moving: [] });
+    return overlay(rows, { examples, key: periodKey, moving: [], verbatim: world.frozen });
   });
 }
 

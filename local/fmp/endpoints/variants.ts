@@ -26,7 +26,8 @@ export const searchExchangeVariants: Endpoint = symbolEndpoint(
     return overlay(rows, {
       examples,
       key: (row) => String(row.symbol),
-      moving: world.frozen ? [] : movingKeys,
+      moving: movingKeys,
+      verbatim: world.frozen,
     });
   },
 );

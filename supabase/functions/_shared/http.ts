@@ -99,7 +99,7 @@ export async function getVendorJson(
     if (!response.ok) {
       throw fail(
         verdictOnStatus(response.status, body.text),
-        describeStatus(response.status, body.text),
+        describeStatus(response.status, body.text, context.apiKey),
         body.bytes,
         retryAfterSeconds(response.headers, context.now()),
       );
@@ -107,13 +107,13 @@ export async function getVendorJson(
     if (body.failure !== undefined) throw failedTransfer(body.failure.error, body.bytes);
     const payload = parseJson(body.text);
     if (payload === undefined) {
-      throw fail(verdictOnText(body.text), describeText(body.text), body.bytes);
+      throw fail(verdictOnText(body.text), describeText(body.text, context.apiKey), body.bytes);
     }
     const errorMessage = errorMessageOf(payload);
     if (errorMessage !== undefined) {
       throw fail(
         verdictOnWords(errorMessage) ?? { errorClass: "retryable", code: "error_message" },
-        `the vendor answered 200 with the error ${quoteVendor(errorMessage)}`,
+        `the vendor answered 200 with the error ${quoteVendor(errorMessage, context.apiKey)}`,
         body.bytes,
         retryAfterSeconds(response.headers, context.now()),
       );
@@ -129,7 +129,7 @@ export function redact(text: string, secrets: readonly string[]): string {
   let clean = text;
   for (const secret of secrets) {
     if (secret === "") continue;
-    clean = clean.replaceAll(secret, "[key]").replaceAll(encodeURIComponent(secret), "[key]");
+    clean = clean.replaceAll(secret, "***").replaceAll(encodeURIComponent(secret), "***");
   }
   return clean;
 }
@@ -212,20 +212,20 @@ function verdictOnText(body: string): Verdict {
   return { errorClass: "retryable", code: startsAsJson(body) ? "truncated_json" : "not_json" };
 }
 
-function describeStatus(status: number, body: string): string {
+function describeStatus(status: number, body: string, apiKey: string): string {
   const text = vendorText(body);
-  const words = text === "" || text === "[]" ? "" : ` with ${quoteVendor(text)}`;
+  const words = text === "" || text === "[]" ? "" : ` with ${quoteVendor(text, apiKey)}`;
   const answered = `the vendor answered ${status}${words}`;
   if (status === 401 || status === 403) return `${answered}; check the secret FMP_API_KEY`;
   if (status >= 300 && status < 400) return `${answered}; check FMP_BASE_URL`;
   return answered;
 }
 
-function describeText(body: string): string {
+function describeText(body: string, apiKey: string): string {
   if (body.trim() === "") return "the vendor answered 200 with an empty body; wanted JSON";
   return startsAsJson(body)
     ? `the vendor's JSON is cut short or broken after ${body.length} characters`
-    : `the vendor answered 200 with ${quoteVendor(body)}; wanted JSON`;
+    : `the vendor answered 200 with ${quoteVendor(body, apiKey)}; wanted JSON`;
 }
 
 function startsAsJson(body: string): boolean {
@@ -254,8 +254,10 @@ function parseJson(text: string): unknown {
   }
 }
 
-function quoteVendor(text: string): string {
-  const oneLine = text.replaceAll(/\s+/g, " ").replaceAll("\0", "").toWellFormed().trim();
+/** Takes the key out before cutting, since a cut could leave most of it. */
+function quoteVendor(text: string, apiKey: string): string {
+  const oneLine = redact(text, [apiKey]).replaceAll(/\s+/g, " ").replaceAll("\0", "").toWellFormed()
+    .trim();
   const characters = [...oneLine];
   return JSON.stringify(
     characters.length <= LONGEST_VENDOR_TEXT

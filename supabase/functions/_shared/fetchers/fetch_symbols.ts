@@ -26,7 +26,7 @@ export async function fetchSymbols<Payload>(
   try {
     const answer = await fetcher.request(symbols, context);
     ({ calls, bytes } = answer);
-    const fetched = checkedRows(fetcher, symbols, answer.payload, context.now());
+    const fetched = checkedRows(fetcher, symbols, answer.payload, context);
     const storable = storableRows(
       fetched.rows,
       subjectOf(fetcher.dataType, symbols),
@@ -54,14 +54,14 @@ function checkedRows<Payload>(
   fetcher: Fetcher<Payload>,
   symbols: readonly string[],
   payload: unknown,
-  receivedAt: Date,
+  context: FetchContext,
 ): FetchedRows {
   const parsed = fetcher.schema.safeParse(payload);
   if (!parsed.success) {
     throw new VendorError(
-      describeMismatch(subjectOf(fetcher.dataType, symbols), payload, parsed.error),
+      describeMismatch(subjectOf(fetcher.dataType, symbols), payload, parsed.error, context.apiKey),
       { errorClass: "retryable", code: "schema_mismatch" },
     );
   }
-  return fetcher.toRows(parsed.data, symbols, receivedAt);
+  return fetcher.toRows(parsed.data, symbols, context.now());
 }

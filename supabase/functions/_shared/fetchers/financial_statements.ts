@@ -148,12 +148,15 @@ async function requestStatement(
   if (options.onFailedStatement === "skip") {
     const parsed = kind.schema.safeParse(answer.payload);
     if (!parsed.success) {
-      throw new VendorError(describeMismatch(subject, answer.payload, parsed.error), {
-        errorClass: "retryable",
-        code: "schema_mismatch",
-        calls,
-        bytes,
-      });
+      throw new VendorError(
+        describeMismatch(subject, answer.payload, parsed.error, context.apiKey),
+        {
+          errorClass: "retryable",
+          code: "schema_mismatch",
+          calls,
+          bytes,
+        },
+      );
     }
   }
   return { payload: answer.payload, calls, bytes };

@@ -1,7 +1,7 @@
 import type { JsonValue, Row } from "./contract.ts";
 
 /** A shorter key is too likely to be an ordinary word of a company description. */
-const SHORTEST_KEY_TO_SCRUB = 16;
+const SHORTEST_KEY_TO_SCRUB = 8;
 
 /**
  * Makes rows fit for `jsonb`: no NUL characters and no lone surrogates, which Postgres refuses for
@@ -38,27 +38,31 @@ export function storableRows(
   return { rows: cleaned, warnings };
 }
 
-/** The very same value when there is nothing to clean. */
+/** The very same value when there is nothing to clean, which a scan without copies finds out. */
 function storable(value: JsonValue, apiKey: string): JsonValue {
+  if (isStorable(value, apiKey)) return value;
   if (typeof value === "string") return storableText(value, apiKey);
+  if (Array.isArray(value)) return value.map((item) => storable(item, apiKey));
   if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) {
-    const items = value.map((item) => storable(item, apiKey));
-    return items.some((item, index) => item !== value[index]) ? items : value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      storableText(key, apiKey),
+      storable(item, apiKey),
+    ]),
+  );
+}
+
+function isStorable(value: JsonValue, apiKey: string): boolean {
+  if (typeof value === "string") return storableText(value, apiKey) === value;
+  if (typeof value !== "object" || value === null) return true;
+  if (Array.isArray(value)) return value.every((item) => isStorable(item, apiKey));
+  for (const key in value) {
+    if (!isStorable(key, apiKey) || !isStorable(value[key] ?? null, apiKey)) return false;
   }
-  let changed = false;
-  const entries = Object.entries(value).map(([key, item]) => {
-    const storedKey = storableText(key, apiKey);
-    const storedItem = storable(item, apiKey);
-    changed ||= storedKey !== key || storedItem !== item;
-    return [storedKey, storedItem] as const;
-  });
-  return changed ? Object.fromEntries(entries) : value;
+  return true;
 }
 
 function storableText(text: string, apiKey: string): string {
   const wellFormed = text.toWellFormed().replaceAll("\0", "");
-  return apiKey.length < SHORTEST_KEY_TO_SCRUB
-    ? wellFormed
-    : wellFormed.replaceAll(apiKey, "[key]");
+  return apiKey.length < SHORTEST_KEY_TO_SCRUB ? wellFormed : wellFormed.replaceAll(apiKey, "***");
 }

@@ -1,4 +1,5 @@
 import type { z } from "npm:zod@4.6.7";
+import { redact } from "../http.ts";
 import { VendorError } from "./errors.ts";
 
 const LONGEST_QUOTED_TEXT = 60;
@@ -12,15 +13,23 @@ export function subjectOf(dataType: string, symbols: readonly string[]): string 
  * Says what is wrong with a payload, in one sentence that names the key:
  * `quote for "AAPL": key "price" is missing; wanted a number`.
  *
- * The schema's messages have to be phrases that fit after "wanted".
+ * The schema's messages have to be phrases that fit after "wanted". The vendor key is taken out of
+ * texts before they are cut, since a cut could leave most of it.
  */
-export function describeMismatch(subject: string, payload: unknown, error: z.ZodError): string {
+export function describeMismatch(
+  subject: string,
+  payload: unknown,
+  error: z.ZodError,
+  apiKey: string,
+): string {
   const [issue, ...others] = error.issues;
   if (issue === undefined) return `${subject}: the answer does not fit its schema`;
   const rest = others.length === 0
     ? ""
     : ` (and ${others.length} more ${others.length === 1 ? "problem" : "problems"})`;
-  return `${subject}: ${describePlace(payload, issue.path)}; wanted ${issue.message}${rest}`;
+  return `${subject}: ${
+    describePlace(payload, issue.path, apiKey)
+  }; wanted ${issue.message}${rest}`;
 }
 
 /** A value that has the right type but cannot be true. */
@@ -31,14 +40,14 @@ export function implausible(
   wanted: string,
 ): VendorError {
   return new VendorError(
-    `${subject}: key ${JSON.stringify(key)} is ${describeValue(found)}; wanted ${wanted}`,
+    `${subject}: key ${JSON.stringify(key)} is ${describeValue(found, "")}; wanted ${wanted}`,
     { errorClass: "retryable", code: "schema_mismatch" },
   );
 }
 
-function describePlace(payload: unknown, path: readonly PropertyKey[]): string {
+function describePlace(payload: unknown, path: readonly PropertyKey[], apiKey: string): string {
   const key = path.at(-1);
-  if (key === undefined) return `the answer is ${describeValue(payload)}`;
+  if (key === undefined) return `the answer is ${describeValue(payload, apiKey)}`;
   const containerPath = path.slice(0, -1);
   const container = valueAt(payload, containerPath);
   const name = typeof key === "number"
@@ -47,7 +56,7 @@ function describePlace(payload: unknown, path: readonly PropertyKey[]): string {
   if (typeof container !== "object" || container === null || !Object.hasOwn(container, key)) {
     return `${name} is missing`;
   }
-  return `${name} is ${describeValue((container as Record<PropertyKey, unknown>)[key])}`;
+  return `${name} is ${describeValue((container as Record<PropertyKey, unknown>)[key], apiKey)}`;
 }
 
 /** ` of row 3`, ` of income row 3`, or nothing for the only row of an answer. */
@@ -70,13 +79,15 @@ function valueAt(payload: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
-function describeValue(value: unknown): string {
+function describeValue(value: unknown, apiKey: string): string {
   if (value === null) return "null";
   if (value === undefined) return "missing";
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
   switch (typeof value) {
     case "string":
-      return value === "" ? "empty text" : `the text ${JSON.stringify(cut(value))}`;
+      return value === ""
+        ? "empty text"
+        : `the text ${JSON.stringify(cut(redact(value, [apiKey])))}`;
     case "number":
     case "boolean":
       return String(value);

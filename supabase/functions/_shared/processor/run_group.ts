@@ -1,0 +1,125 @@
+import { type FetchContext, type Fetcher, fetchSymbols } from "../fetchers/contract.ts";
+import { VendorError } from "../fetchers/errors.ts";
+import { subjectOf } from "../fetchers/validation.ts";
+import type { JobError, SettleResult } from "../queue_client.ts";
+import { type Clock, unlessAborted, withDeadline } from "./clock.ts";
+import type { JobGroup } from "./groups.ts";
+import { failedResult, jobErrorOf, releasedResult } from "./results.ts";
+
+/** Milliseconds that a fetcher may take beyond the timeouts of its calls. */
+const FETCHER_MARGIN_MS = 1_000;
+
+/** Access to the vendor; the signal comes from the run. */
+export type VendorAccess = Omit<FetchContext, "signal">;
+
+export interface GroupOutcome {
+  /** One per job of the group, in its order. */
+  results: SettleResult[];
+  calls: number;
+  bytes: number;
+  durationMs: number;
+  warnings: string[];
+  /** Set when the jobs are released to be tried again in smaller groups. */
+  splitBecause?: JobError;
+}
+
+/**
+ * Fetches one group of jobs. Never rejects: what the fetcher throws becomes the jobs' result.
+ *
+ * - Ended by `signal`: the jobs are released.
+ * - A failure that one symbol of several may have caused: the jobs are released, to be tried in
+ *   smaller groups until the culprit is alone.
+ * - Any other failure: every job of the group fails with it.
+ *
+ * A fetcher that ignores its signal is left behind one second after its calls should have ended.
+ */
+export async function runGroup(
+  group: JobGroup,
+  run: { access: VendorAccess; clock: Clock; signal: AbortSignal },
+): Promise<GroupOutcome> {
+  const { access, clock, signal } = run;
+  const { fetcher, jobs } = group;
+  const startedAt = clock.now();
+  let started = 0;
+  const countingFetch: typeof fetch = (input, init) => {
+    started += 1;
+    return access.fetch(input, init);
+  };
+  const symbols = jobs.map((job) => job.symbol);
+  const timeoutMs = access.timeoutMs * Math.max(1, fetcher.callsPerBatch) + FETCHER_MARGIN_MS;
+  try {
+    const outcome = await withDeadline(clock, timeoutMs, signal, (ended) =>
+      unlessAborted(
+        fetchSymbols(fetcher, symbols, { ...access, fetch: countingFetch, signal: ended }),
+        ended,
+      ));
+    const { calls, bytes, warnings } = outcome;
+    const durationMs = clock.now() - startedAt;
+    const results = jobs.map((job): SettleResult => {
+      const rows = outcome.rows.get(job.symbol) ?? [];
+      return { ...releasedResult(job), outcome: rows.length === 0 ? "empty" : "completed", rows };
+    });
+    return { results: booked(results, calls, bytes, durationMs), calls, bytes, durationMs, warnings };
+  } catch (thrown) {
+    const failure = failureOf(thrown, fetcher, symbols, timeoutMs);
+    // A fetcher that broke off has not said how many calls it made.
+    const calls = Math.max(failure instanceof VendorError ? failure.calls : 0, started);
+    const bytes = failure instanceof VendorError ? failure.bytes : 0;
+    const durationMs = clock.now() - startedAt;
+    const error = jobErrorOf(failure, subjectOf(group.dataType, symbols), [access.apiKey]);
+    const ended = signal.aborted && ["aborted", "unexpected", "timeout"].includes(error.code);
+    const split = !ended && jobs.length > 1 && mayBeOneSymbol(error);
+    const results = jobs.map((job) =>
+      ended || split ? releasedResult(job) : failedResult(job, error)
+    );
+    return {
+      results: booked(results, calls, bytes, durationMs),
+      calls,
+      bytes,
+      durationMs,
+      warnings: [],
+      ...(split ? { splitBecause: error } : {}),
+    };
+  }
+}
+
+function failureOf(
+  thrown: unknown,
+  fetcher: Fetcher,
+  symbols: readonly string[],
+  timeoutMs: number,
+): unknown {
+  if (!(thrown instanceof DOMException)) return thrown;
+  const subject = subjectOf(fetcher.dataType, symbols);
+  if (thrown.name === "TimeoutError") {
+    return new VendorError(`Cannot fetch ${subject}: not done within ${timeoutMs} ms`, {
+      errorClass: "retryable",
+      code: "timeout",
+    });
+  }
+  return new VendorError(`Cannot fetch ${subject}: the run ended before the answer`, {
+    errorClass: "retryable",
+    code: "aborted",
+  });
+}
+
+/** Not the plan's refusals: those hold for every symbol. */
+function mayBeOneSymbol(error: JobError): boolean {
+  if (error.code === "plan_endpoint" || error.code === "plan_limit") return false;
+  return error.class === "permanent" || error.code === "schema_mismatch" ||
+    error.code === "unexpected";
+}
+
+/** Books the shared calls and bytes on the first job. */
+function booked(
+  results: SettleResult[],
+  calls: number,
+  bytes: number,
+  durationMs: number,
+): SettleResult[] {
+  return results.map((result, index) => ({
+    ...result,
+    duration_ms: Math.round(durationMs),
+    ...(index === 0 ? { calls, bytes } : {}),
+  }));
+}
