@@ -51,8 +51,12 @@ interface Task {
   running: AbortController | undefined;
 }
 
-/** pg_cron looks for changed jobs and due runs at least once a second. */
-const STEP_MS = 1000;
+/**
+ * pg_cron looks for changed jobs and due runs about once a second. A little more, so that the
+ * interval of a schedule of one second is over at every step.
+ */
+const STEP_MS = 1005;
+const MINUTE_MS = 60_000;
 
 /**
  * Runs the jobs of the table `cron.job` as pg_cron 1.6 does: minute schedules queue every missed
@@ -259,7 +263,7 @@ export async function startCronScheduler(options: CronSchedulerOptions): Promise
         }
       }
       if (!stopping.signal.aborted) scheduleStep();
-    }, STEP_MS - time % STEP_MS);
+    }, Math.min(STEP_MS, MINUTE_MS - time % MINUTE_MS));
   }
 
   let stopped: Promise<void> | undefined;

@@ -105,14 +105,20 @@ function failed(id: string, error: string): StoredResponse {
 
 /** libcurl's words for the common failures, else the error's own. */
 function failureText(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  if (/dns error|failed to lookup/i.test(text)) return "Couldn't resolve host name";
-  if (/tcp connect|connection refused|os error 111/i.test(text)) {
+  const text = messages(error);
+  if (/dns error|failed to lookup|ENOTFOUND/i.test(text)) return "Couldn't resolve host name";
+  if (/tcp connect|connection refused|ECONNREFUSED/i.test(text)) {
     return "Couldn't connect to server";
   }
   if (/certificate|tls|ssl/i.test(text)) return "SSL connect error";
-  if (/connection closed|reset by peer/i.test(text)) {
+  if (/connection closed|reset by peer|ECONNRESET/i.test(text)) {
     return "Server returned nothing (no headers, no data)";
   }
   return text;
+}
+
+/** The messages of an error and of what caused it. */
+function messages(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${messages(error.cause)}`;
 }

@@ -15,8 +15,12 @@ export interface Crew {
   giveBack(now?: number): JobGroup[];
 }
 
-/** `work` must not reject. */
-export function createCrew(size: number, work: (group: JobGroup) => Promise<void>): Crew {
+/** `work` must not reject; `onFree` is called when it is done and its slot is free or filled again. */
+export function createCrew(
+  size: number,
+  work: (group: JobGroup) => Promise<void>,
+  onFree: () => void,
+): Crew {
   let waiting: { group: JobGroup; startBy: number }[] = [];
   let busy = 0;
 
@@ -25,8 +29,11 @@ export function createCrew(size: number, work: (group: JobGroup) => Promise<void
       const next = waiting.shift();
       if (next === undefined) return;
       busy += 1;
-      // The slot is free before the work is announced as done, so that its end can be acted upon.
-      void work(next.group);
+      void work(next.group).then(() => {
+        busy -= 1;
+        fill();
+        onFree();
+      });
     }
   }
 

@@ -59,9 +59,15 @@ export async function runGroup(
       const rows = outcome.rows.get(job.symbol) ?? [];
       return { ...releasedResult(job), outcome: rows.length === 0 ? "empty" : "completed", rows };
     });
-    return { results: booked(results, calls, bytes, durationMs), calls, bytes, durationMs, warnings };
+    return {
+      results: booked(results, calls, bytes, durationMs),
+      calls,
+      bytes,
+      durationMs,
+      warnings,
+    };
   } catch (thrown) {
-    const failure = failureOf(thrown, fetcher, symbols, timeoutMs);
+    const failure = failureOf(thrown, fetcher, symbols, timeoutMs, signal);
     // A fetcher that broke off has not said how many calls it made.
     const calls = Math.max(failure instanceof VendorError ? failure.calls : 0, started);
     const bytes = failure instanceof VendorError ? failure.bytes : 0;
@@ -88,19 +94,22 @@ function failureOf(
   fetcher: Fetcher,
   symbols: readonly string[],
   timeoutMs: number,
+  signal: AbortSignal,
 ): unknown {
-  if (!(thrown instanceof DOMException)) return thrown;
   const subject = subjectOf(fetcher.dataType, symbols);
-  if (thrown.name === "TimeoutError") {
+  if (signal.aborted && thrown === signal.reason) {
+    return new VendorError(`Cannot fetch ${subject}: the run ended before the answer`, {
+      errorClass: "retryable",
+      code: "aborted",
+    });
+  }
+  if (thrown instanceof DOMException && thrown.name === "TimeoutError") {
     return new VendorError(`Cannot fetch ${subject}: not done within ${timeoutMs} ms`, {
       errorClass: "retryable",
       code: "timeout",
     });
   }
-  return new VendorError(`Cannot fetch ${subject}: the run ended before the answer`, {
-    errorClass: "retryable",
-    code: "aborted",
-  });
+  return thrown;
 }
 
 /** Not the plan's refusals: those hold for every symbol. */

@@ -1,0 +1,350 @@
+import type { Fetcher } from "../fetchers/contract.ts";
+import { backoffMs, type ClaimedJob, type Queue, QueueError } from "../queue_client.ts";
+import { type Clock, createBell, systemClock } from "./clock.ts";
+import { createCrew } from "./crew.ts";
+import { type JobGroup, planGroups } from "./groups.ts";
+import { createTally, type EndedBy, type ProcessorReport, type Tally } from "./report.ts";
+import { failedResult, messageText, releasedResult } from "./results.ts";
+import { runGroup, type VendorAccess } from "./run_group.ts";
+import { createSettler } from "./settler.ts";
+
+/** Milliseconds between heartbeats; a run counts as dead after 20,000 without one. */
+const HEARTBEAT_MS = 5_000;
+
+/** Milliseconds for one claim or heartbeat. */
+const QUEUE_CALL_MS = 10_000;
+
+/** Milliseconds to finish the run once all is settled. */
+const FINISH_MS = 5_000;
+
+/** Claims that fail one after the other before the run gives up. */
+const MOST_CLAIM_FAILURES = 5;
+
+/** Milliseconds after a claim before a few free slots are worth another one. */
+const GATHER_SLOTS_MS = 200;
+
+/** Unsettled results, in batches, that stop further claims: the database is behind. */
+const MOST_BACKLOG_BATCHES = 4;
+
+/** Error classes that end the claims of a provider; the queue must hear of them before the next. */
+const URGENT_CLASSES = ["rate_limited", "quota", "auth"];
+
+export interface ProcessorOptions {
+  queue: Queue;
+  /** Fetchers by the name that the registry gives in its column `fetcher`. */
+  fetchers: Readonly<Record<string, Fetcher>>;
+  /** Access to the vendor. */
+  context: VendorAccess;
+  /** Id of the run, which has been started (`Queue.startRun`); this function finishes it. */
+  runId: string;
+  /** Claim manual jobs only, whatever the flags say. Default: false. */
+  manual?: boolean;
+  /** Milliseconds after which the run claims no more. Default: 120,000. */
+  budgetMs?: number;
+  /** Milliseconds that an empty queue is watched before the run ends; 0: not at all. Default: 2,000. */
+  lingerMs?: number;
+  /** Milliseconds between claims while there is nothing, or less than asked for. Default: 500. */
+  pollMs?: number;
+  /** Most jobs in one claim and most results in one settle, 1 to 1,000. Default: 50. */
+  batchSize?: number;
+  /** Groups of jobs fetched at once. Default: 8. */
+  concurrency?: number;
+  /** Seconds that a claim holds its jobs; longer than a group takes. Default: 120. */
+  leaseSeconds?: number;
+  /** Milliseconds that a result waits for others to be settled with. Default: 200. */
+  settleDelayMs?: number;
+  /** Milliseconds that claimed jobs wait for a free slot before they are given back. Default: 1,000. */
+  startWithinMs?: number;
+  /** Milliseconds for the groups in flight when the budget ends. Default: 15,000. */
+  graceMs?: number;
+  /** The same on shutdown, when time is short. Default: 5,000. */
+  shutdownGraceMs?: number;
+  /** Milliseconds for the last settles after that. Default: 5,000. */
+  settleGraceMs?: number;
+  /** Shutdown: stops claiming, finishes what is in flight, gives back the rest. */
+  signal?: AbortSignal;
+  clock?: Clock;
+}
+
+/**
+ * Drains the queue: claims what it can start at once, fetches, settles, until the queue stays empty
+ * (`idle`), the time is up (`budget`), the signal aborts (`shutdown`) or claims keep failing
+ * (`error`). Then finishes the run with its report.
+ *
+ * Every claimed job is settled or given back; where the database cannot be reached, its lease
+ * expires. Never rejects.
+ *
+ * Claims ask for no more than fits the free slots, because the vendor's limit is counted when a
+ * job is claimed: a call made much later would fall into another minute than its grant.
+ */
+export async function runProcessor(options: ProcessorOptions): Promise<ProcessorReport> {
+  const { queue, runId, manual = false, signal = new AbortController().signal } = options;
+  const { clock = systemClock, graceMs = 15_000, shutdownGraceMs = 5_000 } = options;
+  const startedAt = clock.now();
+  const tally = createTally();
+  const vendorEnd = new AbortController();
+  const settleEnd = new AbortController();
+  const heartEnd = new AbortController();
+
+  const heart = beat(queue, runId, clock, tally, heartEnd.signal);
+  const work = startWork(options, { clock, tally, startedAt, signal }, vendorEnd, settleEnd.signal);
+  const endedBy = await work.untilStop();
+  await work.wait(graceMs, shutdownGraceMs);
+  vendorEnd.abort();
+  await work.wait();
+  void clock.sleep(options.settleGraceMs ?? 5_000, heartEnd.signal).then(() => settleEnd.abort());
+  await work.settleRest();
+  heartEnd.abort();
+  await heart;
+
+  const finishedAt = clock.now();
+  const report = tally.report({ runId, manual, startedAt, finishedAt }, endedBy);
+  try {
+    await queue.finishRun(runId, report, { until: clock.now() + FINISH_MS });
+  } catch (error) {
+    tally.error(queueProblem(error));
+  }
+  return tally.report({ runId, manual, startedAt, finishedAt }, endedBy);
+}
+
+interface Work {
+  /** Works until there is a reason to stop; claims nothing after that. */
+  untilStop(): Promise<EndedBy>;
+  /** Waits for what is in flight, at most so long (the second: once the signal has aborted). */
+  wait(graceMs?: number, shutdownGraceMs?: number): Promise<void>;
+  settleRest(): Promise<void>;
+}
+
+function startWork(
+  options: ProcessorOptions,
+  run: { clock: Clock; tally: Tally; startedAt: number; signal: AbortSignal },
+  vendorEnd: AbortController,
+  settleSignal: AbortSignal,
+): Work {
+  const { queue, runId, manual = false, batchSize = 50, concurrency = 8 } = options;
+  const { leaseSeconds = 120, lingerMs = 2_000, pollMs = 500 } = options;
+  const { clock, tally, signal } = run;
+  const budgetEnd = run.startedAt + (options.budgetMs ?? 120_000);
+
+  const bell = createBell(clock);
+  const settler = createSettler({
+    queue,
+    tally,
+    clock,
+    batchSize,
+    delayMs: options.settleDelayMs ?? 200,
+    signal: settleSignal,
+    onSettled: () => bell.ring(),
+  });
+  const crew = createCrew(concurrency, fetchGroup, () => {
+    lastWorkAt = clock.now();
+    // Nothing else is coming that these results could wait for.
+    if (crew.busy === 0) settler.flush();
+    bell.ring();
+  });
+  const leaseEnds = new Map<number, number>();
+  /** Jobs that failed in company, and how large their next group may be. */
+  const largestGroups = new Map<number, number>();
+  const warned = new Set<string>();
+
+  let stopped = false;
+  let claiming = false;
+  let foundNothing = false;
+  let claimFailures = 0;
+  let cannotClaim = false;
+  let claimNotBefore = run.startedAt;
+  let lastClaimAt = run.startedAt;
+  let lastWorkAt = run.startedAt;
+  let jobsPerGroup = 1;
+
+  async function fetchGroup(group: JobGroup): Promise<void> {
+    const outcome = await runGroup(group, {
+      access: options.context,
+      clock,
+      signal: vendorEnd.signal,
+    });
+    tally.fetched(group.dataType, outcome.calls, outcome.bytes, outcome.durationMs);
+    outcome.warnings.forEach(tally.warning);
+    if (outcome.splitBecause !== undefined) {
+      const { class: errorClass, code, message } = outcome.splitBecause;
+      tally.error({ dataType: group.dataType, symbol: null, class: errorClass, code, message });
+      const half = Math.floor(group.jobs.length / 2);
+      for (const job of group.jobs) largestGroups.set(job.id, half);
+    }
+    settle(group.jobs.map((job, index) => ({ job, result: outcome.results[index]! })));
+  }
+
+  function settle(
+    results: readonly { job: ClaimedJob; result: ReturnType<typeof releasedResult> }[],
+  ): void {
+    let urgent = false;
+    for (const { job, result } of results) {
+      if (result.error === null) continue;
+      urgent ||= URGENT_CLASSES.includes(result.error.class);
+      tally.error({
+        dataType: job.data_type,
+        symbol: job.symbol,
+        class: result.error.class,
+        code: result.error.code,
+        message: result.error.message,
+      });
+    }
+    settler.add(
+      results.map(({ job, result }) => {
+        const leaseEndsAt = leaseEnds.get(job.id) ?? clock.now();
+        leaseEnds.delete(job.id);
+        return { job, result, leaseEndsAt };
+      }),
+      urgent,
+    );
+  }
+
+  function release(jobs: readonly ClaimedJob[]): void {
+    settle(jobs.map((job) => ({ job, result: releasedResult(job) })));
+  }
+
+  function accept(jobs: readonly ClaimedJob[]): void {
+    const plan = planGroups(
+      jobs,
+      options.fetchers,
+      (job) => largestGroups.get(job.id) ?? Infinity,
+    );
+    for (const sentence of plan.warnings) {
+      if (!warned.has(sentence)) tally.warning(sentence);
+      warned.add(sentence);
+    }
+    jobsPerGroup = plan.jobsPerGroup;
+    release(plan.surplus);
+    settle(plan.refused.map(({ job, error }) => ({ job, result: failedResult(job, error) })));
+    crew.take(plan.groups, clock.now() + (options.startWithinMs ?? 1_000));
+    if (crew.busy === 0) settler.flush();
+  }
+
+  /** Epoch milliseconds; Infinity while something has to happen first. */
+  function nextClaimAt(): number {
+    const blocked = claiming || crew.free === 0 || crew.waiting > 0 || settler.hasUrgent ||
+      settler.backlog >= MOST_BACKLOG_BATCHES * batchSize;
+    if (blocked) return Infinity;
+    // Slots are gathered for a moment, or a busy queue would cost one round trip per job.
+    const hasRoom = crew.busy === 0 || crew.free * 2 >= concurrency;
+    return hasRoom ? claimNotBefore : Math.max(claimNotBefore, lastClaimAt + GATHER_SLOTS_MS);
+  }
+
+  async function claim(): Promise<void> {
+    const asked = Math.min(batchSize, Math.max(1, Math.floor(crew.free * jobsPerGroup)));
+    claiming = true;
+    // By the time before the call, so that no lease ends earlier than we think.
+    const leaseEndsAt = clock.now() + leaseSeconds * 1000;
+    try {
+      const jobs = await queue.claim(
+        { runId, manual, batchSize: asked, leaseSeconds },
+        { until: clock.now() + QUEUE_CALL_MS, signal: vendorEnd.signal },
+      );
+      tally.claimed(jobs);
+      for (const job of jobs) leaseEnds.set(job.id, leaseEndsAt);
+      claimFailures = 0;
+      foundNothing = jobs.length === 0;
+      if (!foundNothing) lastWorkAt = clock.now();
+      claimNotBefore = clock.now() + (jobs.length < asked ? pollMs : 0);
+      if (stopped) release(jobs);
+      else accept(jobs);
+    } catch (error) {
+      claimFailures += 1;
+      foundNothing = false;
+      tally.error(queueProblem(error));
+      const transient = error instanceof QueueError && error.transient;
+      cannotClaim = !transient || claimFailures >= MOST_CLAIM_FAILURES;
+      claimNotBefore = clock.now() + backoffMs(claimFailures);
+    } finally {
+      claiming = false;
+      lastClaimAt = clock.now();
+      bell.ring();
+    }
+  }
+
+  function isAtRest(): boolean {
+    return foundNothing && !claiming && crew.busy === 0 && crew.waiting === 0 &&
+      settler.backlog === 0;
+  }
+
+  function reasonToStop(now: number): EndedBy | undefined {
+    if (signal.aborted) return "shutdown";
+    if (cannotClaim) return "error";
+    if (now >= budgetEnd) return "budget";
+    if (isAtRest() && now - lastWorkAt >= lingerMs) return "idle";
+    return undefined;
+  }
+
+  signal.addEventListener("abort", bell.ring);
+  return {
+    async untilStop() {
+      while (true) {
+        const now = clock.now();
+        const reason = reasonToStop(now);
+        if (reason !== undefined) {
+          stopped = true;
+          release(crew.giveBack().flatMap((group) => group.jobs));
+          settler.flush();
+          return reason;
+        }
+        release(crew.giveBack(now).flatMap((group) => group.jobs));
+        if (now >= nextClaimAt()) void claim();
+        const nextAt = Math.min(
+          budgetEnd,
+          nextClaimAt(),
+          isAtRest() ? lastWorkAt + lingerMs : Infinity,
+          crew.nextStartBy ?? Infinity,
+        );
+        await bell.wait(nextAt - now);
+      }
+    },
+
+    async wait(graceMs = Infinity, shutdownGraceMs = Infinity) {
+      let end = clock.now() + graceMs;
+      let hurried = false;
+      while (crew.busy > 0 || claiming) {
+        if (signal.aborted && !hurried) {
+          hurried = true;
+          end = Math.min(end, clock.now() + shutdownGraceMs);
+        }
+        const left = end - clock.now();
+        if (left <= 0) return;
+        await bell.wait(left === Infinity ? undefined : left);
+      }
+    },
+
+    async settleRest() {
+      await settler.close();
+      signal.removeEventListener("abort", bell.ring);
+    },
+  };
+}
+
+async function beat(
+  queue: Queue,
+  runId: string,
+  clock: Clock,
+  tally: Tally,
+  signal: AbortSignal,
+): Promise<void> {
+  while (true) {
+    await clock.sleep(HEARTBEAT_MS, signal);
+    if (signal.aborted) return;
+    try {
+      const alive = await queue.heartbeat(runId, { until: clock.now() + QUEUE_CALL_MS, signal });
+      if (!alive) tally.warning(`The queue does not know processor run ${runId} as running`);
+    } catch (error) {
+      if (!signal.aborted) tally.warning(queueProblem(error).message);
+    }
+  }
+}
+
+function queueProblem(error: unknown) {
+  return {
+    dataType: null,
+    symbol: null,
+    class: "queue" as const,
+    code: error instanceof QueueError ? error.code : "unexpected",
+    message: messageText(error instanceof Error ? error.message : String(error), []),
+  };
+}

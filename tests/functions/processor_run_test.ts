@@ -1,0 +1,634 @@
+import assert from "node:assert/strict";
+import { type ErrorClass, VendorError } from "../../supabase/functions/_shared/fetchers/errors.ts";
+import type { Fetcher } from "../../supabase/functions/_shared/fetchers/contract.ts";
+import {
+  type ProcessorOptions,
+  runProcessor,
+} from "../../supabase/functions/_shared/processor/run_processor.ts";
+import { createQueueClient, QueueError } from "../../supabase/functions/_shared/queue_client.ts";
+import {
+  fakeFetcher,
+  FakeQueue,
+  restStub,
+  seeds,
+  vendorAccess,
+  VirtualClock,
+} from "./processor_fakes.ts";
+
+function run(
+  clock: VirtualClock,
+  queue: ProcessorOptions["queue"],
+  fetchers: Record<string, Fetcher>,
+  options: Partial<ProcessorOptions> = {},
+) {
+  return clock.drive(runProcessor({
+    queue,
+    fetchers,
+    context: vendorAccess(clock),
+    runId: crypto.randomUUID(),
+    clock,
+    ...options,
+  }));
+}
+
+const queueDown = () =>
+  new QueueError("Cannot settle jobs: the connection failed (network)", {
+    action: "settle jobs",
+    code: "network",
+    transient: true,
+  });
+
+Deno.test("a run drains the queue with one claim and one settle per batch", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(30));
+  const report = await run(clock, queue, { quote: fakeFetcher() }, {
+    batchSize: 10,
+    concurrency: 10,
+  });
+
+  assert.equal(queue.count("completed"), 30);
+  assert.deepEqual(queue.claims.filter(({ given }) => given > 0).map(({ given }) => given), [
+    10,
+    10,
+    10,
+  ]);
+  assert.deepEqual(queue.settles.map(({ results }) => results.length), [10, 10, 10]);
+  assert.equal(report.endedBy, "idle");
+  assert.equal(report.claims, queue.claims.length);
+  assert.equal(report.settles, 3);
+  assert.equal(report.rowsWritten, 30);
+  assert.equal(report.vendorCalls, 30);
+  assert.equal(report.bytes, 3000);
+  assert.deepEqual(report.jobs, {
+    claimed: 30,
+    completed: 30,
+    empty: 0,
+    rescheduled: 0,
+    failed: 0,
+    released: 0,
+    leaseLost: 0,
+    unsettled: 0,
+  });
+  assert.deepEqual(queue.reports, [report]);
+});
+
+Deno.test("an empty queue is polled each 500 ms for the linger time, then the run is idle", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock);
+  const report = await run(clock, queue, {});
+
+  assert.equal(report.endedBy, "idle");
+  assert.deepEqual(queue.claims.map(({ at }) => at - queue.claims[0]!.at), [0, 500, 1000, 1500]);
+  assert.equal(clock.elapsed, 2000);
+  assert.equal(report.latencyMs, null);
+});
+
+Deno.test("work that arrives while the run lingers is done, and the linger time starts anew", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock);
+  void clock.sleep(1800).then(() => queue.add({ symbol: "LATE" }));
+  await run(clock, queue, { quote: fakeFetcher() }, { lingerMs: 3000 });
+
+  assert.equal(queue.count("completed"), 1);
+  assert.equal(clock.elapsed, 5000);
+});
+
+Deno.test("a claim asks for no more jobs than there are free slots", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(20));
+  const fetcher = fakeFetcher({ onCall: () => clock.sleep(300) });
+  await run(clock, queue, { quote: fetcher }, { concurrency: 4, batchSize: 50 });
+
+  assert.ok(queue.claims.every(({ asked }) => asked <= 4), JSON.stringify(queue.claims));
+  assert.equal(queue.count("completed"), 20);
+});
+
+Deno.test("no more groups are fetched at once than the concurrency allows", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(25));
+  const fetcher = fakeFetcher({
+    onCall: ([symbol]) => clock.sleep(50 + 37 * (symbol!.length + symbol!.charCodeAt(1) % 5)),
+  });
+  await run(clock, queue, { quote: fetcher }, { concurrency: 3 });
+
+  assert.equal(fetcher.mostAtOnce, 3);
+  assert.equal(queue.count("completed"), 25);
+});
+
+Deno.test("slow calls in most slots do not keep a new job from a free one", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(5));
+  const startedAt = new Map<string, number>();
+  const fetcher = fakeFetcher({
+    onCall: ([symbol]) => {
+      startedAt.set(symbol!, clock.elapsed);
+      return clock.sleep(9000);
+    },
+  });
+  void clock.sleep(2000).then(() => queue.add({ symbol: "NEW" }));
+  await run(clock, queue, { quote: fetcher }, { concurrency: 6 });
+
+  assert.ok(startedAt.get("NEW")! <= 2500, `started after ${startedAt.get("NEW")} ms`);
+});
+
+Deno.test("jobs of one type share a call up to the smaller of batch size and fetcher limit", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [
+    ...seeds(6, { data_type: "many", fetcher: "many", batch_size: 3 }),
+    ...seeds(2),
+  ]);
+  const many = fakeFetcher({ dataType: "many", maxSymbolsPerCall: 100 });
+  const quote = fakeFetcher();
+  const report = await run(clock, queue, { many, quote }, { concurrency: 8 });
+
+  assert.deepEqual(many.calls, [["S1", "S2", "S3"], ["S4", "S5", "S6"]]);
+  assert.deepEqual(quote.calls, [["S1"], ["S2"]]);
+  const booked = queue.settles.flatMap(({ results }) => results).map(({ calls }) => calls);
+  assert.equal(booked.reduce((sum, calls) => sum + calls, 0), 4);
+  assert.deepEqual(
+    queue.settles[0]!.results.filter(({ job_id }) => job_id <= 3).map(({ calls, bytes }) => [
+      calls,
+      bytes,
+    ]),
+    [[1, 100], [0, 0], [0, 0]],
+  );
+  assert.equal(report.byDataType["many"]!.vendorCalls, 2);
+  assert.equal(report.byDataType["many"]!.completed, 6);
+});
+
+Deno.test("claims of a type with a batch endpoint grow until they fill the slots", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(400, { batch_size: 50 }));
+  const fetcher = fakeFetcher({ maxSymbolsPerCall: 50 });
+  await run(clock, queue, { quote: fetcher }, { concurrency: 4, batchSize: 200 });
+
+  assert.deepEqual(queue.claims.slice(0, 4).map(({ given }) => given), [4, 150, 200, 46]);
+  assert.equal(fetcher.calls.length, 9);
+});
+
+Deno.test("jobs beyond the granted calls are given back when the registry promises too large groups", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(4, { batch_size: 10 }));
+  const fetcher = fakeFetcher({ maxSymbolsPerCall: 1 });
+  const report = await run(clock, queue, { quote: fetcher }, { concurrency: 4 });
+
+  assert.equal(queue.count("completed"), 4);
+  assert.equal(fetcher.calls.length, 4);
+  const granted = queue.claims.filter(({ given }) => given > 0).length;
+  assert.ok(fetcher.calls.length <= granted, `${fetcher.calls.length} calls, ${granted} granted`);
+  assert.equal(report.warnings.length, 1);
+  assert.match(report.warnings[0]!, /"quote" has batch_size 10.* set .*batch_size to 1/);
+});
+
+Deno.test("a symbol without rows is settled as empty", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [{ symbol: "NONE1" }, { symbol: "AAPL" }]);
+  const report = await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(report.jobs.empty, 1);
+  assert.equal(report.jobs.completed, 1);
+});
+
+const CLASSES: ErrorClass[] = [
+  "retryable",
+  "rate_limited",
+  "quota",
+  "auth",
+  "permanent",
+  "dependency",
+];
+for (const errorClass of CLASSES) {
+  Deno.test(`a vendor error of class ${errorClass} reaches the queue with code, cost and wait`, async () => {
+    const clock = new VirtualClock();
+    const queue = new FakeQueue(clock, [{ symbol: "AAPL" }]);
+    let fails = true;
+    const fetcher = fakeFetcher({
+      onCall: () => {
+        if (!fails) return;
+        fails = false;
+        throw new VendorError('Cannot fetch quote for "AAPL": as told', {
+          errorClass,
+          code: "told",
+          calls: 1,
+          bytes: 7,
+          retryAfterSeconds: 1.5,
+        });
+      },
+    });
+    const report = await run(clock, queue, { quote: fetcher });
+
+    const result = queue.settles[0]!.results[0]!;
+    assert.equal(result.outcome, "failed");
+    assert.deepEqual(result.error, {
+      class: errorClass,
+      code: "told",
+      message: 'Cannot fetch quote for "AAPL": as told',
+      retry_after_seconds: 2,
+    });
+    assert.equal(result.calls, 1);
+    assert.equal(result.bytes, 7);
+    assert.deepEqual(report.errors, [{
+      dataType: "quote",
+      symbol: "AAPL",
+      class: errorClass,
+      code: "told",
+      message: 'Cannot fetch quote for "AAPL": as told',
+    }]);
+  });
+}
+
+Deno.test("after a 429 the queue hears of it before the next claim", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(3));
+  let held = false;
+  queue.onSettle = (results) => {
+    held ||= results.some(({ error }) => error?.class === "rate_limited");
+    if (held) queue.jobs.forEach((job) => job.fetcher = "held");
+    return clock.sleep(50);
+  };
+  const claimedAfterHold: boolean[] = [];
+  queue.onClaim = () => void claimedAfterHold.push(held);
+  const fetcher = fakeFetcher({
+    onCall: async ([symbol]) => {
+      if (symbol !== "S1") return await clock.sleep(5000);
+      throw new VendorError("Cannot fetch: the vendor answered 429", {
+        errorClass: "rate_limited",
+        code: "http_429",
+        calls: 1,
+      });
+    },
+  });
+  await run(clock, queue, { quote: fetcher }, { concurrency: 3 });
+
+  assert.equal(queue.settles[0]!.results.length, 1);
+  assert.ok(queue.settles[0]!.at - queue.claims[0]!.at < 50, "the 429 waited for other results");
+  assert.deepEqual(claimedAfterHold.slice(0, 2), [false, true]);
+});
+
+Deno.test("a fetcher that throws something unexpected fails its own job only", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [...seeds(3), { symbol: "BOOM", max_attempts: 1 }]);
+  const fetcher = fakeFetcher({
+    onCall: ([symbol]) => {
+      if (symbol === "BOOM") throw new TypeError("x is undefined, key vendor-key-of-the-tests");
+    },
+  });
+  const report = await run(clock, queue, { quote: fetcher });
+
+  assert.equal(queue.count("completed"), 3);
+  const boom = queue.jobs.find(({ symbol }) => symbol === "BOOM")!;
+  assert.equal(boom.status, "failed");
+  assert.equal(boom.error?.class, "retryable");
+  assert.equal(boom.error?.code, "unexpected");
+  assert.match(boom.error!.message, /quote for "BOOM".*TypeError: x is undefined, key \[key\]/);
+  assert.equal(report.jobs.failed, 1);
+});
+
+Deno.test("one bad symbol of a shared call ends alone, the others are completed", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [
+    ...seeds(5, { batch_size: 8 }),
+    { symbol: "BAD", batch_size: 8 },
+    { symbol: "S7", batch_size: 8 },
+  ]);
+  const fetcher = fakeFetcher({
+    maxSymbolsPerCall: 8,
+    onCall: (symbols) => {
+      if (!symbols.includes("BAD")) return;
+      throw new VendorError("Cannot fetch quote: bad symbol", {
+        errorClass: "permanent",
+        code: "http_400",
+        calls: 1,
+      });
+    },
+  });
+  const report = await run(clock, queue, { quote: fetcher }, { concurrency: 8 });
+
+  assert.equal(queue.count("completed"), 6);
+  assert.equal(queue.jobs.find(({ symbol }) => symbol === "BAD")!.status, "failed");
+  assert.equal(report.jobs.failed, 1);
+  assert.equal(report.vendorCalls, fetcher.calls.length);
+});
+
+Deno.test("a fetcher that ignores its signal is given up after the timeout of its calls", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [{ symbol: "HANG", max_attempts: 1 }]);
+  const fetcher = fakeFetcher({ onCall: () => new Promise(() => {}) });
+  const report = await run(clock, queue, { quote: fetcher });
+
+  assert.equal(queue.jobs[0]!.error?.code, "timeout");
+  assert.equal(queue.jobs[0]!.status, "failed");
+  assert.equal(report.latencyMs?.max, 11_000);
+});
+
+Deno.test("the calls of a fetcher that broke off are counted", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [{ symbol: "AAPL", max_attempts: 1 }]);
+  const fetcher = fakeFetcher({
+    callsPerBatch: 3,
+    onCall: async (_symbols, context) => {
+      await context.fetch("http://vendor.invalid/1");
+      await context.fetch("http://vendor.invalid/2");
+      throw new RangeError("broke off");
+    },
+  });
+  const context = vendorAccess(clock, { fetch: () => Promise.resolve(new Response("[]")) });
+  const report = await run(clock, queue, { quote: fetcher }, { context });
+
+  assert.equal(queue.settles[0]!.results[0]!.calls, 2);
+  assert.equal(report.vendorCalls, 2);
+});
+
+Deno.test("a job whose type has no fetcher fails for good with the names that exist", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [
+    { symbol: "AAPL", data_type: "ratios", fetcher: "toString" },
+    { symbol: "AAPL" },
+  ]);
+  await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(queue.jobs[0]!.status, "failed");
+  assert.equal(queue.jobs[0]!.error?.code, "unknown_fetcher");
+  assert.match(queue.jobs[0]!.error!.message, /no fetcher "toString"; set .* to one of "quote"/);
+  assert.equal(queue.jobs[1]!.status, "completed");
+});
+
+Deno.test("a job that an Edge Function would fetch is refused by name", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [
+    { symbol: "AAPL", fetcher: "edge-function", edge_function_name: "fetch-fmp-ratios" },
+  ]);
+  await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(queue.jobs[0]!.status, "failed");
+  assert.equal(queue.jobs[0]!.error?.class, "permanent");
+  assert.equal(queue.jobs[0]!.error?.code, "edge_function_not_supported");
+  assert.match(queue.jobs[0]!.error!.message, /"fetch-fmp-ratios"/);
+});
+
+Deno.test("at the end of the budget jobs in flight are finished and unstarted ones given back", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(40));
+  // The first claim is answered at once, the second only when the time is up.
+  queue.onClaim = () => queue.claims.length === 1 ? clock.sleep(700) : undefined;
+  const fetcher = fakeFetcher({ onCall: ([symbol]) => clock.sleep(symbol === "S1" ? 2000 : 100) });
+  const report = await run(clock, queue, { quote: fetcher }, { budgetMs: 500, concurrency: 4 });
+
+  assert.equal(report.endedBy, "budget");
+  assert.equal(report.jobs.claimed, 7);
+  assert.equal(report.jobs.completed, 4);
+  assert.equal(report.jobs.released, 3);
+  assert.equal(fetcher.calls.length, 4);
+  assert.equal(queue.count("processing"), 0);
+  assert.equal(queue.count("pending"), 36);
+});
+
+Deno.test("jobs still in flight after the grace time are ended and given back with their cost", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(2));
+  const fetcher = fakeFetcher({
+    callsPerBatch: 10,
+    onCall: async (_symbols, context) => {
+      await context.fetch("http://vendor.invalid/1");
+      await new Promise(() => {});
+    },
+  });
+  const context = vendorAccess(clock, { fetch: () => Promise.resolve(new Response("[]")) });
+  const report = await run(clock, queue, { quote: fetcher }, { context, budgetMs: 1000 });
+
+  assert.equal(report.endedBy, "budget");
+  assert.equal(report.jobs.released, 2);
+  assert.equal(report.vendorCalls, 2);
+  assert.equal(queue.count("pending"), 2);
+  assert.equal(clock.elapsed, 16_000);
+});
+
+Deno.test("an abort stops the claims, finishes what is in flight and settles all", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(100));
+  const shutdown = new AbortController();
+  const fetcher = fakeFetcher({ onCall: () => clock.sleep(400) });
+  void clock.sleep(1000).then(() => shutdown.abort());
+  const report = await run(clock, queue, { quote: fetcher }, { signal: shutdown.signal });
+
+  assert.equal(report.endedBy, "shutdown");
+  assert.ok(queue.claims.every(({ at }) => at - queue.claims[0]!.at <= 1000));
+  assert.equal(queue.count("processing"), 0);
+  assert.equal(report.jobs.completed, fetcher.calls.length);
+  assert.equal(report.jobs.claimed, report.jobs.completed);
+  assert.equal(queue.reports.length, 1);
+});
+
+Deno.test("an abort during the grace time of the budget shortens it", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(1));
+  const shutdown = new AbortController();
+  const fetcher = fakeFetcher({ callsPerBatch: 10, onCall: () => new Promise(() => {}) });
+  void clock.sleep(2000).then(() => shutdown.abort());
+  const report = await run(clock, queue, { quote: fetcher }, {
+    signal: shutdown.signal,
+    budgetMs: 1000,
+    shutdownGraceMs: 500,
+  });
+
+  assert.equal(clock.elapsed, 2500);
+  assert.equal(report.jobs.released, 1);
+});
+
+Deno.test("a run whose signal has aborted before it begins claims nothing", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(1));
+  const report = await run(clock, queue, { quote: fakeFetcher() }, { signal: AbortSignal.abort() });
+
+  assert.equal(report.endedBy, "shutdown");
+  assert.equal(queue.claims.length, 0);
+  assert.equal(queue.reports.length, 1);
+});
+
+Deno.test("a settle that fails for a while is tried again and loses nothing", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(12));
+  let failures = 3;
+  const fetch = restStub(queue, (name) => {
+    if (name !== "settle_queue_batch_v2" || failures-- <= 0) return undefined;
+    if (failures === 1) throw new TypeError("connection reset");
+    return Response.json({ message: "restarting", code: "57P01" }, { status: 503 });
+  });
+  const client = createQueueClient({ url: "http://rest.invalid", key: "secret", fetch, clock });
+  const report = await run(clock, client, { quote: fakeFetcher() });
+
+  assert.equal(queue.count("completed"), 12);
+  assert.equal(report.jobs.completed, 12);
+  assert.equal(report.jobs.unsettled, 0);
+});
+
+Deno.test("a settle whose answer got lost is reported as such when its retry finds no lease", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(2));
+  let lost = false;
+  const stub = restStub(queue);
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    const answer = await stub(input, init);
+    if (!new Request(input).url.includes("settle") || lost) return answer;
+    lost = true;
+    throw new TypeError("connection reset");
+  };
+  const client = createQueueClient({ url: "http://rest.invalid", key: "secret", fetch, clock });
+  const report = await run(clock, client, { quote: fakeFetcher() });
+
+  assert.equal(queue.count("completed"), 2);
+  assert.equal(report.jobs.leaseLost, 2);
+  assert.match(report.warnings[0]!, /an earlier try of the same call may have settled it/);
+});
+
+Deno.test("what cannot be settled at all is left to its lease and reported", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(2));
+  queue.onSettle = () => {
+    throw queueDown();
+  };
+  const report = await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(queue.count("processing"), 2);
+  assert.equal(report.jobs.unsettled, 2);
+  assert.equal(report.errors.filter(({ code }) => code === "network").length, 2);
+  assert.equal(queue.reports.length, 1);
+});
+
+Deno.test("settles go on only until the last grace time when the run ends", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(2));
+  const fetch = restStub(
+    queue,
+    (name) =>
+      name === "settle_queue_batch_v2"
+        ? Response.json({ message: "down", code: "PGRST001" }, { status: 503 })
+        : undefined,
+  );
+  const client = createQueueClient({ url: "http://rest.invalid", key: "secret", fetch, clock });
+  const report = await run(clock, client, { quote: fakeFetcher() }, { budgetMs: 10_000 });
+
+  assert.equal(report.endedBy, "budget");
+  assert.equal(report.jobs.unsettled, 2);
+  assert.equal(clock.elapsed, 15_000);
+});
+
+Deno.test("one result that the queue refuses does not sink its batch", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [...seeds(7), { symbol: "POISON", max_attempts: 1 }]);
+  queue.onSettle = (results) => {
+    if (!results.some(({ rows }) => rows.some((row) => row["symbol"] === "POISON"))) return;
+    throw new QueueError("Cannot settle jobs: unsupported Unicode escape sequence (22P05)", {
+      action: "settle jobs",
+      code: "22P05",
+      status: 400,
+      transient: false,
+    });
+  };
+  const report = await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(queue.count("completed"), 7);
+  const poison = queue.jobs.find(({ symbol }) => symbol === "POISON")!;
+  assert.equal(poison.status, "failed");
+  assert.equal(poison.error?.code, "settle_refused");
+  assert.match(poison.error!.message, /unsupported Unicode/);
+  assert.equal(report.jobs.failed, 1);
+  assert.equal(report.vendorCalls, 8);
+  assert.equal(
+    queue.settles.at(-1)!.results.at(-1)!.calls + report.jobs.completed,
+    8,
+    "the cost of the refused result is booked",
+  );
+});
+
+Deno.test("a refused key does not make the settler split its batches", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(8));
+  queue.onSettle = () => {
+    throw new QueueError("Cannot settle jobs: permission denied (42501)", {
+      action: "settle jobs",
+      code: "42501",
+      status: 403,
+      transient: false,
+    });
+  };
+  const report = await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(queue.settles.length, 1);
+  assert.equal(report.jobs.unsettled, 8);
+});
+
+Deno.test("results whose lease is lost are counted and nothing else happens to them", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(3));
+  queue.onSettle = () => {
+    queue.jobs[1]!.lease_token = "another";
+  };
+  const report = await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(report.jobs.leaseLost, 1);
+  assert.equal(report.jobs.completed, 2);
+  assert.equal(queue.jobs[1]!.status, "processing");
+  assert.match(report.warnings[0]!, /Job 2 \(quote for "S2"\) lost its lease/);
+});
+
+Deno.test("a result waits at most 200 ms for others", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(2));
+  const fetcher = fakeFetcher({ onCall: ([symbol]) => clock.sleep(symbol === "S1" ? 100 : 5000) });
+  await run(clock, queue, { quote: fetcher });
+
+  assert.equal(queue.settles[0]!.at - queue.claims[0]!.at, 300);
+  assert.equal(queue.settles[0]!.results.length, 1);
+});
+
+Deno.test("heartbeats come every five seconds while the run lasts", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(1));
+  const fetcher = fakeFetcher({ callsPerBatch: 3, onCall: () => clock.sleep(21_000) });
+  await run(clock, queue, { quote: fetcher });
+
+  const first = queue.claims[0]!.at;
+  assert.deepEqual(queue.heartbeats.map((at) => at - first), [5000, 10_000, 15_000, 20_000]);
+});
+
+Deno.test("a claim that fails for a while is tried again", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(2));
+  let failures = 3;
+  queue.onClaim = () => {
+    if (failures-- > 0) throw queueDown();
+  };
+  const report = await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(report.endedBy, "idle");
+  assert.equal(queue.count("completed"), 2);
+  assert.equal(report.errors.length, 3);
+});
+
+Deno.test("a run ends in error when claims keep failing, after settling what it holds", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(8));
+  queue.onClaim = () => {
+    if (queue.claims.length > 0) throw queueDown();
+  };
+  const fetcher = fakeFetcher({ onCall: () => clock.sleep(100) });
+  const report = await run(clock, queue, { quote: fetcher }, { concurrency: 4 });
+
+  assert.equal(report.endedBy, "error");
+  assert.equal(report.jobs.completed, 4);
+  assert.equal(queue.count("processing"), 0);
+  assert.equal(queue.reports.length, 1);
+});
+
+Deno.test("a run whose report cannot be stored still returns it, with the error", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(1));
+  queue.onFinish = () => {
+    throw queueDown();
+  };
+  const report = await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(report.jobs.completed, 1);
+  assert.equal(report.errors[0]?.code, "network");
+});

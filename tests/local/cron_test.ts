@@ -1,0 +1,635 @@
+import assert from "node:assert/strict";
+import postgres from "postgres";
+import { matchesMinute, parseSchedule, runsDue } from "../../local/cron/schedule.ts";
+import {
+  type CronScheduler,
+  type CronSchedulerOptions,
+  startCronScheduler,
+} from "../../local/cron/scheduler.ts";
+import { startDatabase } from "../../local/database/embedded.ts";
+import { applyPlatform } from "../../local/platform/apply.ts";
+
+function cronFields(text: string) {
+  const schedule = parseSchedule(text);
+  assert.equal(schedule?.kind, "cron", text);
+  return schedule;
+}
+
+function matches(text: string, date: string): boolean {
+  return matchesMinute(cronFields(text), new Date(date));
+}
+
+const VALID = [
+  "* * * * *",
+  "  */5 0-23/2 1,15 jan-MAR mon,Fri",
+  "5-1 * * * *",
+  "0 0 $ * *",
+  "0 0 1,$ * *",
+  "@hourly",
+  "@reboot",
+  "* * * * * *",
+  "*foo * * * *",
+  "# comment\n* * * * *",
+  "1 second",
+  "30 seconds",
+  " 59 SECONDS ",
+  "5seconds",
+];
+
+const INVALID = [
+  "",
+  "* * * *",
+  "60 * * * *",
+  "* 24 * * *",
+  "* * 0 * *",
+  "* * 32 * *",
+  "* * * 13 *",
+  "* * * * 8",
+  "5/2 * * * *",
+  "*/0 * * * *",
+  "1, * * * *",
+  "5x * * * *",
+  "* * * * sunday",
+  "$ * * * *",
+  "@Hourly",
+  "0 seconds",
+  "60 seconds",
+  "5 minutes",
+  "5 second ",
+];
+
+Deno.test("a schedule is read as lists, ranges, steps and names", () => {
+  assert.ok(matches("*/15 * * * *", "2026-03-01T10:45:59Z"));
+  assert.ok(!matches("*/15 * * * *", "2026-03-01T10:46:00Z"));
+  assert.ok(matches("0-10/5,30 9 * * *", "2026-03-01T09:10:00Z"));
+  assert.ok(matches("0-10/5,30 9 * * *", "2026-03-01T09:30:00Z"));
+  assert.ok(!matches("0-10/5,30 9 * * *", "2026-03-01T09:06:00Z"));
+  assert.ok(matches("0 0 1 1,4,7,10 *", "2026-07-01T00:00:00Z"));
+  assert.ok(matches("0 0 1 JUL *", "2026-07-01T00:00:00Z"));
+  assert.ok(matches("0 0 * * sun", "2026-03-01T00:00:00Z"));
+  assert.ok(matches("0 0 * * 7", "2026-03-01T00:00:00Z"));
+  assert.ok(matches("@weekly", "2026-03-01T00:00:00Z"));
+});
+
+Deno.test("a schedule is read in UTC", () => {
+  assert.ok(matches("0 1 * * *", "2026-07-01T03:00:00+02:00"));
+});
+
+Deno.test("$ is the last day of the month", () => {
+  assert.ok(matches("0 0 $ * *", "2026-02-28T00:00:00Z"));
+  assert.ok(!matches("0 0 $ * *", "2028-02-28T00:00:00Z"));
+  assert.ok(matches("0 0 $ * *", "2028-02-29T00:00:00Z"));
+});
+
+Deno.test("a day of month and a day of week are alternatives when neither begins with a star", () => {
+  // The 13th is a Friday only in some months; 2026-03-13 is one.
+  assert.ok(matches("0 0 13 * 5", "2026-03-13T00:00:00Z"));
+  assert.ok(matches("0 0 13 * 5", "2026-03-20T00:00:00Z"));
+  assert.ok(matches("0 0 13 * 5", "2026-04-13T00:00:00Z"));
+  assert.ok(!matches("0 0 14 * *", "2026-03-13T00:00:00Z"));
+});
+
+Deno.test("a gap of up to five minutes is made good minute by minute", () => {
+  const last = new Date("2026-03-01T10:00:00Z");
+  const fields = cronFields("* * * * *");
+  assert.equal(runsDue(fields, last, new Date("2026-03-01T10:01:00Z")), 1);
+  assert.equal(runsDue(fields, last, new Date("2026-03-01T10:05:00Z")), 5);
+});
+
+Deno.test("after a longer gap wildcard jobs run once and fixed times are made good", () => {
+  const last = new Date("2026-03-01T10:00:00Z");
+  const current = new Date("2026-03-01T11:00:00Z");
+  assert.equal(runsDue(cronFields("* * * * *"), last, current), 1);
+  assert.equal(runsDue(cronFields("*/7 * * * *"), last, current), 1);
+  assert.equal(runsDue(cronFields("10,20 10 * * *"), last, current), 2);
+});
+
+Deno.test("after more than three hours nothing is made good", () => {
+  const last = new Date("2026-03-01T10:00:00Z");
+  const current = new Date("2026-03-01T13:01:00Z");
+  assert.equal(runsDue(cronFields("10,20 10 * * *"), last, current), 0);
+  assert.equal(runsDue(cronFields("* * * * *"), last, current), 1);
+});
+
+Deno.test("The cron schema", async (t) => {
+  const database = await startDatabase();
+  assert.deepEqual(await applyPlatform({ adminUrl: database.adminUrl }), { cron: "stand-in" });
+  const admin = postgres(database.adminUrl, { max: 1, onnotice: () => {} });
+  const sql = postgres(database.url, { max: 1, onnotice: () => {} });
+  const asRole = (role: string, statement: string) =>
+    admin.begin(async (transaction) => {
+      await transaction.unsafe(`set local role ${role}`);
+      return await transaction.unsafe(statement);
+    });
+  try {
+    await t.step("the server and the scheduler agree on what a schedule is", async () => {
+      for (const text of [...VALID, ...INVALID]) {
+        const [row] = await admin`select cron._schedule_is_valid(${text}) as valid`;
+        assert.equal(row?.valid, VALID.includes(text), `server on ${JSON.stringify(text)}`);
+        assert.equal(
+          parseSchedule(text) !== undefined,
+          VALID.includes(text),
+          `scheduler on ${JSON.stringify(text)}`,
+        );
+      }
+    });
+
+    await t.step("a job made by postgres belongs to it, in this database, active", async () => {
+      const [row] = await sql`select cron.schedule('job', '* * * * *', 'select 1') as jobid`;
+      const [job] = await sql`select * from cron.job`;
+      assert.deepEqual({ ...job }, {
+        jobid: row?.jobid,
+        schedule: "* * * * *",
+        command: "select 1",
+        nodename: "localhost",
+        nodeport: database.port,
+        database: "postgres",
+        username: "postgres",
+        active: true,
+        jobname: "job",
+      });
+    });
+
+    await t.step("scheduling a paused job again changes it and leaves it paused", async () => {
+      await sql`select cron.alter_job(jobid, active => false) from cron.job`;
+      const before = await sql`select jobid from cron.job`;
+      await sql`select cron.schedule('job', '*/2 * * * *', 'select 2')`;
+      const after = await sql`select jobid, schedule, command, active from cron.job`;
+      assert.deepEqual(after.map((row) => ({ ...row })), [
+        { jobid: before[0]?.jobid, schedule: "*/2 * * * *", command: "select 2", active: false },
+      ]);
+    });
+
+    await t.step("alter_job leaves alone what is null", async () => {
+      await sql`select cron.alter_job(jobid, schedule => '0 * * * *') from cron.job`;
+      const [job] = await sql`select schedule, command, active from cron.job`;
+      assert.deepEqual({ ...job }, { schedule: "0 * * * *", command: "select 2", active: false });
+    });
+
+    await t.step("alter_job with nothing to change is refused", async () => {
+      await assert.rejects(() => sql`select cron.alter_job(jobid) from cron.job`, {
+        message: "no updates specified",
+      });
+    });
+
+    await t.step("an invalid schedule is refused in pg_cron's words", async () => {
+      for (
+        const call of [
+          sql`select cron.schedule('bad', 'every day', 'x')`,
+          sql`select cron.schedule('every day', 'x')`,
+          sql`select cron.alter_job(jobid, schedule => 'every day') from cron.job`,
+        ]
+      ) {
+        await assert.rejects(call, {
+          code: "22023",
+          message: "invalid schedule: every day",
+          hint: "Use cron format (e.g. 5 4 * * *), or interval format '[1-59] seconds'",
+        });
+      }
+    });
+
+    await t.step("unscheduling what is not there raises", async () => {
+      await assert.rejects(() => sql`select cron.unschedule('nope')`, {
+        code: "XX000",
+        message: "could not find valid entry for job 'nope'",
+      });
+      await assert.rejects(() => sql`select cron.unschedule(4711)`, {
+        code: "XX000",
+        message: "could not find valid entry for job 4711",
+      });
+      await assert.rejects(() => sql`select cron.alter_job(4711, active => true)`, {
+        code: "XX000",
+        message: "Job 4711 does not exist or you don't own it",
+      });
+    });
+
+    await t.step("postgres may read cron.job and not write it", async () => {
+      for (
+        const statement of [
+          "insert into cron.job (schedule, command) values ('* * * * *', 'x')",
+          "update cron.job set active = true",
+          "delete from cron.job",
+        ]
+      ) {
+        await assert.rejects(() => sql.unsafe(statement), {
+          code: "42501",
+          message: "permission denied for table job",
+        });
+      }
+      await sql`delete from cron.job_run_details`;
+    });
+
+    await t.step("only a superuser may name another role", async () => {
+      await assert.rejects(
+        () =>
+          sql`select cron.schedule_in_database('o', '* * * * *', 'x', 'postgres', 'authenticator')`,
+        { message: "must be superuser to create a job for another role" },
+      );
+      await assert.rejects(
+        () => sql`select cron.alter_job(jobid, username => 'authenticator') from cron.job`,
+        { message: "must be superuser to alter username" },
+      );
+      await admin`
+        select cron.schedule_in_database(
+          'other', '* * * * *', 'x', 'postgres', 'authenticator', false
+        )
+      `;
+      const [job] = await admin`select username, active from cron.job where jobname = 'other'`;
+      assert.deepEqual({ ...job }, { username: "authenticator", active: false });
+    });
+
+    await t.step("a role sees its own jobs, postgres sees all and changes its own", async () => {
+      await admin`grant usage on schema cron to authenticator`;
+      const own = await asRole("authenticator", "select jobname from cron.job");
+      assert.deepEqual(own.map(({ jobname }) => jobname), ["other"]);
+      const all = await sql`select jobname from cron.job order by 1`;
+      assert.deepEqual(all.map(({ jobname }) => jobname), ["job", "other"]);
+      await assert.rejects(
+        () =>
+          sql`select cron.alter_job(jobid, active => true) from cron.job where jobname = 'other'`,
+        { message: /does not exist or you don't own it$/ },
+      );
+      await assert.rejects(
+        () => sql`select cron.unschedule(jobid) from cron.job where jobname = 'other'`,
+        { message: "permission denied for table job" },
+      );
+      await assert.rejects(() => sql`select cron.unschedule('other')`, {
+        message: "could not find valid entry for job 'other'",
+      });
+    });
+
+    await t.step("a caller cannot pass itself off as another role", async () => {
+      await assert.rejects(
+        () =>
+          asRole(
+            "authenticator",
+            `insert into cron._call (operation, caller, job_name) values ('unschedule', 'postgres', 'job')`,
+          ),
+        { code: "42501" },
+      );
+      await assert.rejects(() => asRole("authenticator", "select cron.unschedule('job')"), {
+        message: "could not find valid entry for job 'job'",
+      });
+      await assert.rejects(
+        () => asRole("authenticator", "select cron.alter_job(1, active => false)"),
+        { message: "permission denied for function alter_job" },
+      );
+      await assert.rejects(
+        () =>
+          asRole(
+            "authenticator",
+            "insert into cron._call (operation, job_id, active) values ('alter_job', 1, false)",
+          ),
+        { message: "permission denied for function alter_job" },
+      );
+    });
+
+    await t.step("a security definer function acts as its owner", async () => {
+      await sql`
+        create function public.pause_job() returns void language sql security definer
+        set search_path = '' as $$
+          select cron.alter_job(jobid, active => false) from cron.job where jobname = 'job'
+        $$
+      `;
+      await sql`select cron.alter_job(jobid, active => true) from cron.job where jobname = 'job'`;
+      await asRole("anon", "select public.pause_job()");
+      const [job] = await sql`select active from cron.job where jobname = 'job'`;
+      assert.equal(job?.active, false);
+    });
+
+    await t.step("roles without the schema cannot call anything", async () => {
+      for (const role of ["anon", "authenticated", "service_role"]) {
+        await assert.rejects(() => asRole(role, "select cron.schedule('x', '* * * * *', 'x')"), {
+          message: "permission denied for schema cron",
+        });
+      }
+    });
+
+    await t.step("unscheduling removes the job by name and by id", async () => {
+      const [first] = await sql`select cron.unschedule('job') as done`;
+      assert.equal(first?.done, true);
+      const [second] = await admin`select cron.unschedule(jobid) as done from cron.job`;
+      assert.equal(second?.done, true);
+      const [left] = await admin`select count(*)::int as n from cron.job`;
+      assert.equal(left?.n, 0);
+    });
+  } finally {
+    await sql.end();
+    await admin.end();
+    await database.stop();
+  }
+});
+
+interface Run {
+  jobname: string | null;
+  status: string;
+  return_message: string | null;
+  username: string;
+  job_pid: number | null;
+  start_time: Date | null;
+  end_time: Date | null;
+}
+
+const START = new Date("2026-03-01T10:00:30Z");
+const at = (time: string) => new Date(`2026-03-01T${time}Z`);
+
+Deno.test("The cron scheduler", async (t) => {
+  const database = await startDatabase();
+  await applyPlatform({ adminUrl: database.adminUrl });
+  const admin = postgres(database.adminUrl, { max: 1, onnotice: () => {} });
+  const sql = postgres(database.url, { max: 2, onnotice: () => {} });
+  await sql`create table public.ticks (n int)`;
+
+  const runsOf = (job: string) =>
+    sql<Run[]>`
+      select j.jobname, d.status, d.return_message, d.username, d.job_pid, d.start_time, d.end_time
+      from cron.job_run_details as d left join cron.job as j using (jobid)
+      where j.jobname = ${job}
+      order by d.runid
+    `;
+  const schedule = (job: string, text: string, command: string) =>
+    sql`select cron.schedule(${job}, ${text}, ${command})`;
+  /** Runs with a scheduler whose clock stands at 10:00:30, then forgets the jobs and their runs. */
+  const withScheduler = async (
+    work: (scheduler: CronScheduler) => Promise<void>,
+    options: Partial<CronSchedulerOptions> = {},
+  ) => {
+    const scheduler = await startCronScheduler({
+      adminUrl: database.adminUrl,
+      automatic: false,
+      now: () => START,
+      ...options,
+    });
+    try {
+      await work(scheduler);
+    } finally {
+      await scheduler.stop();
+      await admin`
+        select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_cron'
+      `;
+      await admin`select cron.unschedule(jobid) from cron.job`;
+      await admin`truncate cron.job_run_details`;
+      await admin`truncate public.ticks`;
+    }
+  };
+
+  try {
+    await t.step("a run is recorded as pg_cron records it", async () => {
+      const expected: [string, string, string][] = [
+        ["select 1", "succeeded", "1 row"],
+        ["select generate_series(1, 3)", "succeeded", "3 rows"],
+        ["select 1 where false", "succeeded", "0 rows"],
+        ["insert into ticks select generate_series(1, 4)", "succeeded", "INSERT 0 4"],
+        ["insert into ticks values (1) returning n", "succeeded", "1 row"],
+        ["update ticks set n = n where false", "succeeded", "UPDATE 0"],
+        ["select 1; set statement_timeout = 0", "succeeded", "SET"],
+        ["set statement_timeout = 0; select 1", "succeeded", "1 row"],
+        ["drop table if exists nope", "succeeded", "DROP TABLE"],
+        ["vacuum ticks", "succeeded", "VACUUM"],
+        ["show search_path", "succeeded", "1 row"],
+        ["-- nothing", "succeeded", "0 rows"],
+        [
+          "select * from nope",
+          "failed",
+          'ERROR:  relation "nope" does not exist\nLINE 1: select * from nope\n                      ^\n',
+        ],
+        ["select\n  1/0", "failed", "ERROR:  division by zero\n"],
+        [
+          "do $$ begin raise exception 'x' using detail = 'd', hint = 'h'; end $$",
+          "failed",
+          "ERROR:  x\nDETAIL:  d\nHINT:  h\nCONTEXT:  PL/pgSQL function inline_code_block line 1 at RAISE\n",
+        ],
+        ["insert into ticks values (7); select 1/0", "failed", "ERROR:  division by zero\n"],
+        ["copy ticks to stdout", "failed", "COPY not supported"],
+      ];
+      for (const [index, [command]] of expected.entries()) {
+        await schedule(`job ${index}`, "* * * * *", command);
+      }
+      await withScheduler(async (scheduler) => {
+        await scheduler.tick(at("10:01:00"));
+        await scheduler.idle(AbortSignal.timeout(20_000));
+        for (const [index, [command, status, message]] of expected.entries()) {
+          const runs = await runsOf(`job ${index}`);
+          assert.equal(runs.length, 1, command);
+          assert.equal(runs[0]?.status, status, command);
+          assert.equal(runs[0]?.return_message, message, command);
+          assert.equal(runs[0]?.username, "postgres");
+          assert.ok((runs[0]?.job_pid ?? 0) > 0);
+          assert.ok(runs[0]?.start_time && runs[0].end_time);
+        }
+        const [seven] = await sql`select count(*)::int as n from public.ticks where n = 7`;
+        assert.equal(seven?.n, 0, "several statements are one transaction");
+      });
+    });
+
+    await t.step("a command runs as its owner, with the owner's settings", async () => {
+      await admin`create table public.seen (who text, session text, timeout text, path text)`;
+      await admin`grant insert on public.seen to postgres, authenticator`;
+      const command = `insert into public.seen values (
+        current_user, session_user, current_setting('statement_timeout'),
+        current_setting('search_path')
+      )`;
+      await schedule("mine", "* * * * *", command);
+      await admin`
+        select cron.schedule_in_database(
+          'theirs', '* * * * *', ${command}, 'postgres', 'authenticator'
+        )
+      `;
+      await withScheduler(async (scheduler) => {
+        await scheduler.tick(at("10:01:00"));
+        await scheduler.idle(AbortSignal.timeout(20_000));
+        const rows = await admin`select * from public.seen order by who`;
+        assert.deepEqual(rows.map((row) => ({ ...row })), [
+          {
+            who: "authenticator",
+            session: "authenticator",
+            timeout: "8s",
+            path: '"$user", public, extensions',
+          },
+          {
+            who: "postgres",
+            session: "postgres",
+            timeout: "2min",
+            path: '"$user", public, extensions',
+          },
+        ]);
+      });
+    });
+
+    await t.step("a job runs in the minutes of its schedule, once per minute", async () => {
+      await schedule("even", "*/2 * * * *", "insert into public.ticks values (1)");
+      await withScheduler(async (scheduler) => {
+        for (const time of ["10:00:59", "10:01:00", "10:02:00", "10:02:30", "10:03:00"]) {
+          await scheduler.tick(at(time));
+          await scheduler.idle(AbortSignal.timeout(20_000));
+        }
+        assert.equal((await runsOf("even")).length, 1);
+      });
+    });
+
+    await t.step("a minute schedule queues every missed tick and never overlaps", async () => {
+      await schedule("slow", "* * * * *", "select pg_advisory_xact_lock(1)");
+      await withScheduler(async (scheduler) => {
+        await sql.begin(async (transaction) => {
+          await transaction`select pg_advisory_xact_lock(1)`;
+          for (const time of ["10:01:00", "10:02:00", "10:03:00", "10:04:00"]) {
+            await scheduler.tick(at(time));
+          }
+          assert.equal((await runsOf("slow")).length, 1);
+        });
+        await scheduler.idle(AbortSignal.timeout(20_000));
+        const runs = await runsOf("slow");
+        assert.deepEqual(runs.map(({ status }) => status), Array(4).fill("succeeded"));
+        for (const [index, { start_time }] of runs.entries()) {
+          const before = runs[index - 1]?.end_time;
+          if (before) assert.ok(start_time && start_time >= before, "one run at a time");
+        }
+      });
+    });
+
+    await t.step("a schedule in seconds keeps at most one run pending", async () => {
+      await schedule("seconds", "10 seconds", "select pg_advisory_xact_lock(1)");
+      await withScheduler(async (scheduler) => {
+        await scheduler.tick(at("10:00:39"));
+        assert.equal((await runsOf("seconds")).length, 0, "the first interval is not over");
+        await sql.begin(async (transaction) => {
+          await transaction`select pg_advisory_xact_lock(1)`;
+          for (const time of ["10:00:40", "10:00:50", "10:01:00", "10:01:10", "10:01:20"]) {
+            await scheduler.tick(at(time));
+          }
+        });
+        await scheduler.idle(AbortSignal.timeout(20_000));
+        assert.equal((await runsOf("seconds")).length, 2);
+      });
+    });
+
+    await t.step("a clock that was put back adds nothing until it has caught up", async () => {
+      await schedule("job", "* * * * *", "select 1");
+      await withScheduler(async (scheduler) => {
+        for (const time of ["10:05:00", "10:03:00", "10:04:00", "10:05:30", "10:06:00"]) {
+          await scheduler.tick(at(time));
+          await scheduler.idle(AbortSignal.timeout(20_000));
+        }
+        assert.equal((await runsOf("job")).length, 6);
+      });
+    });
+
+    await t.step("a paused job does not run, and what it missed is forgotten", async () => {
+      await schedule("paused", "* * * * *", "select 1");
+      await sql`select cron.alter_job(jobid, active => false) from cron.job`;
+      await withScheduler(async (scheduler) => {
+        await scheduler.tick(at("10:01:00"));
+        await scheduler.tick(at("10:02:00"));
+        await sql`select cron.alter_job(jobid, active => true) from cron.job`;
+        await scheduler.tick(at("10:02:30"));
+        await scheduler.idle(AbortSignal.timeout(20_000));
+        assert.equal((await runsOf("paused")).length, 0);
+        await scheduler.tick(at("10:03:00"));
+        await scheduler.idle(AbortSignal.timeout(20_000));
+        assert.equal((await runsOf("paused")).length, 1);
+      });
+    });
+
+    await t.step("a job paused in its run is cut off", async () => {
+      await schedule("long", "* * * * *", "select pg_sleep(60)");
+      await withScheduler(async (scheduler) => {
+        await scheduler.tick(at("10:01:00"));
+        await scheduler.tick(at("10:02:00"));
+        await untilRunning(sql, "long");
+        await sql`select cron.alter_job(jobid, active => false) from cron.job`;
+        await scheduler.tick(at("10:02:30"));
+        await scheduler.idle(AbortSignal.timeout(20_000));
+        const runs = await runsOf("long");
+        assert.equal(runs.length, 1);
+        assert.equal(runs[0]?.status, "failed");
+        assert.equal(runs[0]?.return_message, "job canceled");
+        assert.equal(runs[0]?.end_time, null);
+      });
+    });
+
+    await t.step("no more jobs run at a time than allowed", async () => {
+      for (let i = 1; i <= 3; i++) {
+        await schedule(`job ${i}`, "* * * * *", "select pg_advisory_xact_lock_shared(1)");
+      }
+      await withScheduler(async (scheduler) => {
+        await sql.begin(async (transaction) => {
+          await transaction`select pg_advisory_xact_lock(1)`;
+          await scheduler.tick(at("10:01:00"));
+          const rows = await sql`select from cron.job_run_details`;
+          assert.equal(rows.length, 2);
+        });
+        await scheduler.idle(AbortSignal.timeout(20_000));
+        const rows = await sql`select from cron.job_run_details where status = 'succeeded'`;
+        assert.equal(rows.length, 3);
+      }, { maxRunningJobs: 2 });
+    });
+
+    await t.step("a run cut off by a restart fails as server restarted", async () => {
+      await schedule("long", "* * * * *", "select pg_sleep(60)");
+      const first = await startCronScheduler({
+        adminUrl: database.adminUrl,
+        automatic: false,
+        now: () => START,
+      });
+      await first.tick(at("10:01:00"));
+      await untilRunning(sql, "long");
+      await first.stop();
+      assert.equal((await runsOf("long"))[0]?.status, "running");
+      await withScheduler(async () => {
+        const [run] = await runsOf("long");
+        assert.equal(run?.status, "failed");
+        assert.equal(run?.return_message, "server restarted");
+        assert.equal(run?.end_time, null);
+      });
+    });
+
+    await t.step("a role that cannot be become fails the run", async () => {
+      await admin`create role passing login`;
+      await admin`
+        select cron.schedule_in_database('gone', '* * * * *', 'select 1', 'postgres', 'passing')
+      `;
+      await admin`drop role passing`;
+      await withScheduler(async (scheduler) => {
+        await scheduler.tick(at("10:01:00"));
+        await scheduler.idle(AbortSignal.timeout(20_000));
+        const [run] = await runsOf("gone");
+        assert.equal(run?.status, "failed");
+        assert.equal(run?.return_message, "connection failed");
+      });
+    });
+
+    await t.step("by itself it sees a new job and runs it", async () => {
+      await withScheduler(async () => {
+        await schedule("new", "1 second", "insert into public.ticks values (1)");
+        const deadline = Date.now() + 10_000;
+        while ((await sql`select from public.ticks`).length === 0) {
+          assert.ok(Date.now() < deadline, "no run within 10 s");
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+        const [row] = await sql`
+          select count(*)::int as n from pg_stat_activity
+          where application_name = 'pg_cron scheduler'
+        `;
+        assert.ok(row?.n > 0);
+      }, { automatic: true, now: () => new Date() });
+    });
+  } finally {
+    await sql.end();
+    await admin.end();
+    await database.stop();
+  }
+});
+
+/** Resolves when the job's command has been sent; throws after ten seconds. */
+async function untilRunning(sql: postgres.Sql, job: string): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (true) {
+    const rows = await sql`
+      select from cron.job_run_details join cron.job using (jobid)
+      where jobname = ${job} and status = 'running'
+    `;
+    if (rows.length > 0) return;
+    if (Date.now() > deadline) throw new Error(`Waited 10 s for job "${job}" to run`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
