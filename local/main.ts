@@ -1,5 +1,6 @@
 /** `npm run local`: keeps a local Supabase project with the legacy system up. */
 import { parseArgs } from "node:util";
+import { describeStack } from "./describe.ts";
 import { type DefaultPrivileges, FMP_BASE_URL, type Stack, startStack } from "./stack.ts";
 
 const USAGE = `Usage: npm run local -- [options]
@@ -52,9 +53,14 @@ async function main(args: string[]): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     Deno.addSignalListener(signal, stop);
   }
+  const watching = stopWithNpm(stop);
   try {
     const stack = await start(settings, stopping.signal);
-    console.log(settings.json ? JSON.stringify(summary(stack)) : describe(stack));
+    console.log(
+      settings.json
+        ? JSON.stringify(summary(stack))
+        : [describeStack(stack), "", "Ready; Ctrl-C stops it"].join("\n"),
+    );
     await aborted(stopping.signal);
     await stack.stop();
     return 0;
@@ -62,7 +68,18 @@ async function main(args: string[]): Promise<number> {
     if (stopping.signal.aborted) return 0;
     console.error(error instanceof Error ? error.message : error);
     return 1;
+  } finally {
+    clearInterval(watching);
   }
+}
+
+/** `kill` of npm ends the shell between npm and us without a word to us. */
+function stopWithNpm(stop: () => void): ReturnType<typeof setInterval> | undefined {
+  if (Deno.env.get("npm_lifecycle_event") === undefined) return undefined;
+  const parent = Deno.ppid;
+  return setInterval(() => {
+    if (Deno.ppid !== parent) stop();
+  }, 500);
 }
 
 function readSettings(args: string[]): Settings {
@@ -135,25 +152,6 @@ function summary(stack: Stack) {
     serviceKey: stack.keys.serviceKey,
     fmpUrl: stack.fmpUrl,
   };
-}
-
-function describe(stack: Stack): string {
-  const rows: [string, string][] = [
-    ["database", stack.databaseUrl],
-    ["API", stack.apiUrl],
-    ["functions", stack.functionsUrl],
-    [stack.simulator === undefined ? "vendor" : "vendor simulator", stack.fmpUrl],
-    ["anon key", stack.keys.anonKey],
-    ["service key", stack.keys.serviceKey],
-    ["publishable key", stack.keys.publishableKey],
-    ["secret key", stack.keys.secretKey],
-  ];
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return [
-    ...rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`),
-    "",
-    "Ready; Ctrl-C stops it",
-  ].join("\n");
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

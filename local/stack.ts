@@ -10,6 +10,7 @@ import { readVerifyJwt } from "./functions/settings.ts";
 import { createKeys, type Gateway, installAuthSchema, type Keys, startGateway } from "./gateway.ts";
 import { applyMigrations, CHECKOUT } from "./migrations.ts";
 import { type NetWorker, startNetWorker } from "./net/worker.ts";
+import { applyLegacyBaseline, applyPlatform } from "./platform/apply.ts";
 
 /** Whether the API roles get rights on new objects in `public` by themselves. */
 export type DefaultPrivileges = "legacy" | "none";
@@ -39,6 +40,8 @@ export interface StackOptions {
   simulator?: Omit<FmpSimulatorOptions, "signal">;
   /** Run the cron jobs (only the stand-in can be left out). Default: true. */
   cron?: boolean;
+  /** Clock of the cron stand-in. Default: the system's. */
+  cronNow?: () => Date;
   /** Send what `net.http_post` queues. Default: true. */
   net?: boolean;
   /** Further environment of the functions. */
@@ -82,7 +85,8 @@ export interface Stack {
 /** The real vendor's interface. */
 export const FMP_BASE_URL = "https://financialmodelingprep.com/stable";
 
-const LOCAL = new URL(".", import.meta.url);
+/** The vendor's documented answers, where they lie beside the checkout. */
+const EXAMPLES = join(CHECKOUT, "..", "shared", "fmp", "examples");
 
 /**
  * Starts a local Supabase project with the legacy system: database, platform roles and schemas,
@@ -107,8 +111,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   try {
     const database = await started(openDatabase(options, logOf("postgres")));
     const { adminUrl, url: databaseUrl } = database;
-    await setUpPlatform(adminUrl, options.defaultPrivileges ?? "legacy");
-    const hasRealCron = await setUpCron(adminUrl);
+    const platform = await applyPlatform({
+      adminUrl,
+      defaultPrivileges: options.defaultPrivileges,
+    });
+    await installAuthSchema(adminUrl);
     signal?.throwIfAborted();
 
     const keys = await createKeys();
@@ -121,7 +128,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
     const vendor = typeof options.fmp === "object" ? options.fmp : undefined;
     const simulator = vendor === undefined
-      ? await started(startFmpSimulator(options.simulator))
+      ? await started(startFmpSimulator({ examplesDir: EXAMPLES, ...options.simulator }))
       : undefined;
     const { apiKey, baseUrl } = vendor ?? { apiKey: simulator!.apiKey, baseUrl: simulator!.url };
 
@@ -149,9 +156,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const net = options.net === false
       ? undefined
       : await started(startNetWorker({ adminUrl, log: logOf("net") }));
-    const cron = options.cron === false || hasRealCron
+    const cron = options.cron === false || platform.cron === "real"
       ? undefined
-      : await started(startCronScheduler({ adminUrl, log: logOf("cron") }));
+      : await started(startCronScheduler({ adminUrl, log: logOf("cron"), now: options.cronNow }));
 
     const installMigrations = async () => {
       await applyMigrations({
@@ -207,30 +214,6 @@ function openDatabase(options: StackOptions, log: (line: string) => void): Promi
   });
 }
 
-/** Roles, schemas and extensions as on the platform, and its services' tables. */
-async function setUpPlatform(adminUrl: string, privileges: DefaultPrivileges): Promise<void> {
-  await runSqlFiles(adminUrl, await sqlFilesOf("platform"));
-  await installAuthSchema(adminUrl);
-  await runSqlFiles(adminUrl, [
-    new URL(`platform/default_privileges/${privileges}.sql`, LOCAL),
-    new URL("vault/vault.sql", LOCAL),
-    new URL("net/net.sql", LOCAL),
-  ]);
-}
-
-/** Sets up pg_cron where this database has it, else the stand-in; true for pg_cron. */
-async function setUpCron(adminUrl: string): Promise<boolean> {
-  const isReal = await withSql(adminUrl, async (sql) => {
-    const [row] = await sql<[{ isReal: boolean }]>`
-      select exists (select from pg_available_extensions where name = 'pg_cron')
-        and current_setting('shared_preload_libraries') ~ '\\mpg_cron\\M'
-        and current_setting('cron.database_name', true) = current_database() as "isReal"`;
-    return row.isReal;
-  });
-  await runSqlFiles(adminUrl, [new URL(isReal ? "cron/real.sql" : "cron/cron.sql", LOCAL)]);
-  return isReal;
-}
-
 /** The legacy system's tables, functions and jobs, unless the data was kept from an earlier start. */
 async function installLegacy(databaseUrl: string): Promise<void> {
   const isThere = await withSql(databaseUrl, async (sql) => {
@@ -238,7 +221,7 @@ async function installLegacy(databaseUrl: string): Promise<void> {
       select to_regclass('public.supported_symbols') is not null as "isThere"`;
     return row.isThere;
   });
-  if (!isThere) await runSqlFiles(databaseUrl, await sqlFilesOf("legacy"));
+  if (!isThere) await applyLegacyBaseline(databaseUrl);
 }
 
 async function storeLegacySecrets(
@@ -289,31 +272,6 @@ function functionEnvironment(
     SUPABASE_JWKS: JSON.stringify({ keys: [] }),
     ...secrets,
   };
-}
-
-async function sqlFilesOf(folder: string): Promise<URL[]> {
-  const names: string[] = [];
-  for await (const entry of Deno.readDir(new URL(folder, LOCAL))) {
-    if (entry.isFile && entry.name.endsWith(".sql")) names.push(entry.name);
-  }
-  return names.sort().map((name) => new URL(`${folder}/${name}`, LOCAL));
-}
-
-async function runSqlFiles(url: string, files: readonly URL[]): Promise<void> {
-  for (const file of files) {
-    const text = await Deno.readTextFile(file);
-    try {
-      await withSql(url, (sql) => sql.unsafe(text).simple());
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      throw new Error(
-        `Cannot set up the database: "${
-          file.pathname.slice(LOCAL.pathname.length)
-        }" failed: ${message}`,
-        { cause: error },
-      );
-    }
-  }
 }
 
 async function withSql<Result>(

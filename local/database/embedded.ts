@@ -23,7 +23,8 @@ const STOP_DEADLINE_MS = 15_000;
 const RANDOM_PORT_TRIES = 5;
 
 /**
- * Starts PostgreSQL 17 from the npm package, with `supabase_admin` as its superuser.
+ * Starts PostgreSQL 17 from the npm package, or the server in the folder of
+ * `SWITCHYARD_POSTGRES_BIN`, with `supabase_admin` as its superuser and pg_cron where it has it.
  * Temporary data is not flushed to disk (fsync off): it does not outlive the server anyway.
  * Throws when the port is taken, the folder cannot be used or the server does not come up.
  */
@@ -32,7 +33,8 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   if (options.port !== undefined && portIsInUse(options.port)) throw portTaken(options.port);
 
   const given = options.dataDir === undefined ? undefined : resolve(options.dataDir);
-  const isNew = given === undefined || await prepareDataDir(given);
+  const found = given === undefined ? undefined : await prepareDataDir(given);
+  const isNew = found === undefined;
   const account = await accountFor(isNew ? undefined : given);
   const workDir = await Deno.makeTempDir({ prefix: "switchyard-postgres-" });
   await giveTo(workDir, account);
@@ -45,6 +47,11 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   try {
     const dataDir = given ?? join(workDir, "data");
     const binaries = await findBinaries(workDir, account);
+    if (!isNew && found !== binaries.version) {
+      throw new Error(
+        `Cannot use the data in "${dataDir}": found PostgreSQL ${found}, wanted ${binaries.version}; pass another --data`,
+      );
+    }
     if (isNew) await initialise({ binaries, dataDir, workDir, account, guard });
 
     for (let tryNo = 1;; tryNo++) {
@@ -81,34 +88,28 @@ function portTaken(port: number): PortTakenError {
   );
 }
 
-/** Makes the data folder; true when it is empty and needs initdb. */
-async function prepareDataDir(dataDir: string): Promise<boolean> {
+/** Makes the data folder. Returns the major version of the data in it, undefined when it is empty. */
+async function prepareDataDir(dataDir: string): Promise<number | undefined> {
   const entries: string[] = [];
   try {
     for await (const entry of Deno.readDir(dataDir)) entries.push(entry.name);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) {
       await Deno.mkdir(dataDir, { recursive: true });
-      return true;
+      return undefined;
     }
     if (error instanceof Deno.errors.NotADirectory) {
       throw new Error(`Cannot keep data in "${dataDir}": it is not a folder; pass another --data`);
     }
     throw error;
   }
-  if (entries.length === 0) return true;
+  if (entries.length === 0) return undefined;
   if (!entries.includes("PG_VERSION")) {
     throw new Error(
       `Cannot keep data in "${dataDir}": it holds other files; pass an empty or new folder`,
     );
   }
-  const version = (await Deno.readTextFile(join(dataDir, "PG_VERSION"))).trim();
-  if (version !== "17") {
-    throw new Error(
-      `Cannot use the data in "${dataDir}": found PostgreSQL ${version}, wanted 17; pass another --data`,
-    );
-  }
-  return false;
+  return Number(await Deno.readTextFile(join(dataDir, "PG_VERSION")));
 }
 
 interface Initialisation {
@@ -131,13 +132,13 @@ async function initialise(initialisation: Initialisation): Promise<void> {
     args: [
       `--pgdata=${dataDir}`,
       "--username=supabase_admin",
-      "--auth=scram-sha-256",
+      // pg_cron connects to the server as the owner of a job, without a password.
+      `--auth=${binaries.hasCron ? "trust" : "scram-sha-256"}`,
       `--pwfile=${passwordFile}`,
       "--encoding=UTF8",
-      // The builtin provider sorts alike on every operating system and needs no system locale.
       "--locale=C",
-      "--locale-provider=builtin",
-      "--builtin-locale=C.UTF-8",
+      // The builtin provider sorts alike on every operating system and needs no system locale.
+      ...(binaries.version >= 17 ? ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] : []),
       "--no-sync",
     ],
     cwd: "/",
@@ -173,7 +174,7 @@ interface Launch {
 async function run(launch: Launch): Promise<Database> {
   const { binaries, dataDir, account, guard, port, options } = launch;
   const child = new Deno.Command(binaries.postgres, {
-    args: ["-D", dataDir, ...serverSettings(port, launch.isTemporary)],
+    args: ["-D", dataDir, ...serverSettings(binaries, port, launch.isTemporary)],
     cwd: "/",
     env: { TZ: "UTC", LC_ALL: "C" },
     ...account,
@@ -234,7 +235,7 @@ async function run(launch: Launch): Promise<Database> {
   };
 }
 
-function serverSettings(port: number, temporary: boolean): string[] {
+function serverSettings(binaries: Binaries, port: number, temporary: boolean): string[] {
   const settings: Record<string, string> = {
     listen_addresses: "127.0.0.1",
     port: String(port),
@@ -247,6 +248,13 @@ function serverSettings(port: number, temporary: boolean): string[] {
     log_timezone: "UTC",
     // Small containers give /dev/shm 64 MB, too little for parallel plans.
     dynamic_shared_memory_type: "mmap",
+    ...(binaries.hasCron
+      ? {
+        shared_preload_libraries: "pg_cron",
+        "cron.database_name": "postgres",
+        "cron.host": "127.0.0.1",
+      }
+      : {}),
     ...(temporary ? { fsync: "off", synchronous_commit: "off", full_page_writes: "off" } : {}),
   };
   return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);

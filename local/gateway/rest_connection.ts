@@ -1,6 +1,7 @@
 import type { ConnectionContextOptions, VarsContext } from "@supabase/lite";
 import { PostgresConnection } from "@supabase/lite/postgres";
 import { type Kysely, sql } from "kysely";
+import { REST_TYPES } from "./rest_types.ts";
 
 const POOL_SIZE = 10;
 
@@ -18,6 +19,7 @@ export class RestConnection extends PostgresConnection {
         max: POOL_SIZE,
         connection: { application_name: "switchyard gateway" },
         onnotice: (notice) => onNotice(`${notice["severity"]}: ${notice["message"]}`),
+        types: REST_TYPES,
       },
     });
     // The original grants everything in each schema that has row security to anon and the others on

@@ -27,6 +27,9 @@ const TABLES = `
   begin
     raise exception 'Refused' using errcode = p_code, detail = 'Found it', hint = 'Run that';
   end $$;
+  create function public.kind_of(p_value jsonb) returns text language sql
+    as 'select jsonb_typeof(p_value)';
+  create table public.documents (id int primary key, body jsonb);
   create function public.who() returns text language sql as 'select current_user::text';
   revoke execute on function public.who() from public, anon;
 `;
@@ -177,6 +180,46 @@ Deno.test("an error raised in SQL reaches the client with code, details and hint
       });
     }
     assert.ok(logged.some((line) => line.includes("Refused")), "the log has the error");
+  });
+});
+
+Deno.test("JSON arguments and columns keep their kind", async () => {
+  await withGateway(async ({ url, keys }) => {
+    const service = client(url, keys.secretKey);
+    const values = { object: { a: [1, null] }, array: [{ b: "c" }], number: 5, string: "text" };
+    for (const [kind, value] of Object.entries(values)) {
+      assert.equal((await service.rpc("kind_of", { p_value: value })).data, kind);
+    }
+    const rows = [{ id: 1, body: { a: "b" } }, { id: 2, body: ["c"] }, { id: 3, body: null }];
+    assert.equal((await service.from("documents").upsert(rows)).error, null);
+    assert.deepEqual((await service.from("documents").select().order("id")).data, rows);
+  });
+});
+
+Deno.test("times, numbers and bytes look as PostgREST shows them", async () => {
+  await withGateway(async ({ database, url, keys, reload }) => {
+    await run(
+      database,
+      `create view public.values_of_types as select
+         timestamptz '2026-01-31 12:00:00.5+02' as moment, timestamptz 'infinity' as never,
+         timestamp '2026-01-31 12:00' as local_time, date '2026-01-31' as day,
+         1.50::numeric as amount, 'NaN'::numeric as nothing, 12345678901::bigint as large,
+         '\\x01ff'::bytea as bytes, array[timestamptz '2026-01-31 12:00+00'] as moments;
+       grant select on public.values_of_types to service_role`,
+    );
+    await reload();
+    const { data } = await client(url, keys.secretKey).from("values_of_types").select();
+    assert.deepEqual(data, [{
+      moment: "2026-01-31T10:00:00.5+00:00",
+      never: "infinity",
+      local_time: "2026-01-31T12:00:00",
+      day: "2026-01-31",
+      amount: 1.5,
+      nothing: "NaN",
+      large: 12345678901,
+      bytes: "\\x01ff",
+      moments: ["2026-01-31T12:00:00+00:00"],
+    }]);
   });
 });
 

@@ -23,6 +23,9 @@ const MOST_CLAIM_FAILURES = 5;
 /** Milliseconds after a claim before a few free slots are worth another one. */
 const GATHER_SLOTS_MS = 200;
 
+/** Batches in a row of which the queue accepts nothing before the run gives up. */
+const MOST_SETTLE_FAILURES = 3;
+
 /** Unsettled results, in batches, that stop further claims: the database is behind. */
 const MOST_BACKLOG_BATCHES = 4;
 
@@ -68,8 +71,8 @@ export interface ProcessorOptions {
 
 /**
  * Drains the queue: claims what it can start at once, fetches, settles, until the queue stays empty
- * (`idle`), the time is up (`budget`), the signal aborts (`shutdown`) or claims keep failing
- * (`error`). Then finishes the run with its report.
+ * (`idle`), the time is up (`budget`), the signal aborts (`shutdown`), or claims or settles
+ * keep failing (`error`). Then finishes the run with its report.
  *
  * Every claimed job is settled or given back; where the database cannot be reached, its lease
  * expires. Never rejects.
@@ -134,7 +137,10 @@ function startWork(
     batchSize,
     delayMs: options.settleDelayMs ?? 200,
     signal: settleSignal,
-    onSettled: () => bell.ring(),
+    onSettled: (accepted) => {
+      settleFailures = accepted ? 0 : settleFailures + 1;
+      bell.ring();
+    },
   });
   const crew = createCrew(concurrency, fetchGroup, () => {
     lastWorkAt = clock.now();
@@ -151,6 +157,7 @@ function startWork(
   let claiming = false;
   let foundNothing = false;
   let claimFailures = 0;
+  let settleFailures = 0;
   let cannotClaim = false;
   let claimNotBefore = run.startedAt;
   let lastClaimAt = run.startedAt;
@@ -269,7 +276,7 @@ function startWork(
 
   function reasonToStop(now: number): EndedBy | undefined {
     if (signal.aborted) return "shutdown";
-    if (cannotClaim) return "error";
+    if (cannotClaim || settleFailures >= MOST_SETTLE_FAILURES) return "error";
     if (now >= budgetEnd) return "budget";
     if (isAtRest() && now - lastWorkAt >= lingerMs) return "idle";
     return undefined;

@@ -34,8 +34,8 @@ export interface SettlerOptions {
   delayMs: number;
   /** Ends settling: what is not settled by then is left to the expiry of its lease. */
   signal: AbortSignal;
-  /** Called after each batch. */
-  onSettled(): void;
+  /** Called after each batch; false when the queue accepted nothing of it. */
+  onSettled(accepted: boolean): void;
 }
 
 /** Collects results and settles them in batches, one batch at a time. */
@@ -59,6 +59,9 @@ export function createSettler(options: SettlerOptions): Settler {
   let underWay: readonly { urgent: boolean }[] = [];
   let flushing = false;
   let closed = false;
+  /** Of the batch under way: whether the queue accepted any of it, or not even a bare failure. */
+  let accepted = false;
+  let acceptsNothing = false;
   const done = settleAll();
 
   async function settleAll(): Promise<void> {
@@ -77,9 +80,11 @@ export function createSettler(options: SettlerOptions): Settler {
       }
       const batch = takeBatch();
       underWay = batch;
+      accepted = false;
+      acceptsNothing = false;
       await settle(batch.map(({ settlement }) => settlement));
       underWay = [];
-      options.onSettled();
+      options.onSettled(accepted);
     }
   }
 
@@ -100,6 +105,16 @@ export function createSettler(options: SettlerOptions): Settler {
   }
 
   async function settle(batch: readonly Settlement[]): Promise<void> {
+    if (acceptsNothing) {
+      for (const settlement of batch) {
+        giveUp(
+          settlement,
+          "queue_refuses",
+          "Cannot settle the job: the queue refuses every result",
+        );
+      }
+      return;
+    }
     tally.settleCalled();
     let answers: SettleAnswer[];
     let tries: number;
@@ -111,6 +126,7 @@ export function createSettler(options: SettlerOptions): Settler {
     } catch (error) {
       return await recover(batch, error);
     }
+    accepted = true;
     const answerOf = new Map(answers.map((answer) => [answer.job_id, answer]));
     for (const settlement of batch) {
       const answer = answerOf.get(settlement.job.id);
@@ -128,9 +144,10 @@ export function createSettler(options: SettlerOptions): Settler {
   async function recover(batch: readonly Settlement[], error: unknown): Promise<void> {
     const message = messageText(error instanceof Error ? error.message : String(error), []);
     const code = error instanceof QueueError ? error.code : "unexpected";
-    const hopeless = !(error instanceof QueueError) || error.transient ||
-      error.code === "unexpected_answer" || HOPELESS_STATUSES.includes(error.status);
     const [first] = batch;
+    if (batch.length === 1 && first?.result.error?.code === "settle_refused") acceptsNothing = true;
+    const hopeless = !(error instanceof QueueError) || error.transient || acceptsNothing ||
+      error.code === "unexpected_answer" || HOPELESS_STATUSES.includes(error.status);
     if (hopeless || signal.aborted) {
       for (const settlement of batch) giveUp(settlement, code, message);
     } else if (batch.length > 1) {
