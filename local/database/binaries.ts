@@ -19,8 +19,9 @@ export interface Binaries {
 export async function findBinaries(
   workDir: string,
   account: Account | undefined,
+  onlyPackage = false,
 ): Promise<Binaries> {
-  const given = Deno.env.get("SWITCHYARD_POSTGRES_BIN");
+  const given = onlyPackage ? undefined : Deno.env.get("SWITCHYARD_POSTGRES_BIN");
   if (given) return await binariesIn(given);
   const native = fileURLToPath(
     new URL(

@@ -12,6 +12,8 @@ export interface DatabaseOptions {
   port?: number;
   /** Folder for the data, kept on stop and used again on the next start. Default: a temporary one. */
   dataDir?: string;
+  /** Leaves `SWITCHYARD_POSTGRES_BIN` aside. Default: false. */
+  onlyPackage?: boolean;
   /** Receives the lines that Postgres logs. Default: none. */
   log?: (line: string) => void;
   /** Stops the server. */
@@ -46,7 +48,7 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   };
   try {
     const dataDir = given ?? join(workDir, "data");
-    const binaries = await findBinaries(workDir, account);
+    const binaries = await findBinaries(workDir, account, options.onlyPackage);
     if (!isNew && found !== binaries.version) {
       throw new Error(
         `Cannot use the data in "${dataDir}": found PostgreSQL ${found}, wanted ${binaries.version}; pass another --data`,

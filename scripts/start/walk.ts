@@ -24,17 +24,6 @@ export async function watchLegacyJobs({ sql, terminal, symbols, signal }: Walk):
     select count(*)::int as count, count(*) filter (where active)::int as active from cron.job`;
   terminal.fact(`${jobs.count} cron jobs, ${jobs.active} active; waiting for the next minute`);
   await waitForLegacyQuotes({ sql, terminal, wanted: symbols.length, since: new Date(0), signal });
-  const answers = await sql<{ status: number; count: number }[]>`
-    select status_code::int as status, count(*)::int as count
-      from net._http_response where status_code is not null group by 1 order by 1`;
-  terminal.fact(
-    `the Edge Functions answered ${
-      answers.map(({ status, count }) => `${status} × ${count}`).join(", ")
-    }`,
-  );
-  if (answers.some(({ status }) => status === 404)) {
-    terminal.fact("404: legacy functions whose data types this version does not carry yet");
-  }
 }
 
 /** Installs the migrations and proves from the catalog that nothing else changed. */
@@ -72,6 +61,17 @@ export async function installBeside({ stack, sql, terminal, symbols, signal }: W
     signal,
   });
   terminal.fact("the legacy jobs went on as before");
+  const answers = await sql<{ status: number; count: number }[]>`
+    select status_code::int as status, count(*)::int as count
+      from net._http_response where status_code is not null group by 1 order by 1`;
+  terminal.fact(
+    `the Edge Functions answered ${
+      answers.map(({ status, count }) => `${status} × ${count}`).join(", ")
+    }`,
+  );
+  if (answers.some(({ status }) => status === 404)) {
+    terminal.fact("404: legacy functions whose data types this version does not carry yet");
+  }
 }
 
 /** Inserts jobs by hand and processes them by hand, with every flag off. */

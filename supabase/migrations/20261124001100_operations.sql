@@ -124,6 +124,25 @@ $$;
 comment on function public.reset_job_immediate_v2(bigint) is
   'Makes a live job due at once and voids its lease, whoever holds it; counts no attempt. False when there is no such live job. For service_role and the SQL editor.';
 
+create function switchyard.due_jobs()
+returns bigint
+language sql
+stable
+set search_path = ''
+as $$
+  select count(*)
+    from switchyard.api_call_queue_v2_live as q
+    join public.data_type_registry_v2 as r on r.data_type = q.data_type
+    join (
+      select p.provider
+        from public.api_providers_v2 as p
+       where switchyard.provider_refusal(p.provider) is null
+    ) as open on open.provider = r.provider
+   where q.status = 'pending' and q.run_after <= clock_timestamp()
+$$;
+comment on function switchyard.due_jobs() is
+  'Jobs that are due and whose provider refuses no claims: work for which a processor is worth calling.';
+
 create function public.start_processor_run_v2(p_run_id uuid, p_manual boolean default false)
 returns jsonb
 language plpgsql
@@ -174,18 +193,14 @@ begin
     return false;
   end if;
   -- Work that came while this run was ending found a processor alive and woke none.
-  if exists (
-    select 1
-      from switchyard.api_call_queue_v2_live as q
-     where q.status = 'pending' and q.run_after <= clock_timestamp()
-  ) then
+  if switchyard.due_jobs() > 0 then
     perform switchyard.wake_processor();
   end if;
   return true;
 end
 $$;
 comment on function public.finish_processor_run_v2(uuid, jsonb) is
-  'Ends a run with its report and wakes the next one if jobs are due. False when the run is unknown or finished already. For service_role.';
+  'Ends a run with its report and wakes the next one if jobs can be claimed. False when the run is unknown or finished already. For service_role.';
 
 create function public.invoke_processor_loop_v2()
 returns jsonb
@@ -202,12 +217,10 @@ begin
   end if;
 
   v_recovered := public.recover_stuck_jobs_v2();
-  select count(*) into v_due
-    from switchyard.api_call_queue_v2_live as q
-   where q.status = 'pending' and q.run_after <= clock_timestamp();
+  v_due := switchyard.due_jobs();
 
   if v_due = 0 then
-    return jsonb_build_object('invoked', false, 'reason', 'no job is due', 'recovered', v_recovered);
+    return jsonb_build_object('invoked', false, 'reason', 'no job can be claimed', 'recovered', v_recovered);
   end if;
   if switchyard.is_processor_alive() then
     return jsonb_build_object('invoked', false, 'reason', 'a processor is alive',
@@ -219,11 +232,12 @@ begin
 end
 $$;
 comment on function public.invoke_processor_loop_v2() is
-  'Called by cron each minute: recovers expired leases and, when jobs are due and no processor is alive, asks pg_net to call one (the loop itself is in the processor). Says what it did. Raises SY007 when Vault lacks project_url or switchyard_secret_key. For service_role and the SQL editor.';
+  'Called by cron each minute: recovers expired leases and, when jobs can be claimed and no processor is alive, asks pg_net to call one (the loop itself is in the processor). Says what it did. Raises SY007 when Vault lacks project_url or switchyard_secret_key. For service_role and the SQL editor.';
 
 revoke all on function
   public.recover_stuck_jobs_v2(),
   switchyard.settle_one_job(jsonb),
+  switchyard.due_jobs(),
   public.complete_queue_job_v2(bigint, uuid, jsonb, integer, bigint),
   public.fail_queue_job_v2(bigint, uuid, text, text, text),
   public.reset_job_immediate_v2(bigint),
@@ -235,6 +249,7 @@ from public, anon, authenticated, service_role;
 grant execute on function
   public.recover_stuck_jobs_v2(),
   switchyard.settle_one_job(jsonb),
+  switchyard.due_jobs(),
   public.complete_queue_job_v2(bigint, uuid, jsonb, integer, bigint),
   public.fail_queue_job_v2(bigint, uuid, text, text, text),
   public.reset_job_immediate_v2(bigint),

@@ -1,5 +1,5 @@
 begin;
-select plan(22);
+select plan(24);
 
 insert into public.supported_symbols (symbol) select 'WA-' || n from generate_series(1, 5) as n;
 create function pg_temp.put_secret(p_name text, p_value text) returns void language sql as $$
@@ -32,6 +32,11 @@ select is(pg_temp.requests(), 2::bigint, 'a second later it does');
 select results_eq(
   $$select answer ->> 'invoked', answer ->> 'due' from (select public.invoke_processor_loop_v2() as answer) as a$$,
   $$values ('true', '3')$$, 'the cron job invokes a processor while jobs are due');
+
+update public.api_providers_v2 set hold_until = clock_timestamp() + interval '1 minute';
+select is(public.invoke_processor_loop_v2() ->> 'reason', 'no job can be claimed', 'but not while their provider is on hold');
+update public.api_providers_v2 set hold_until = null;
+select is(switchyard.due_jobs(), 3::bigint, 'due_jobs counts what can be claimed');
 
 select is(public.start_processor_run_v2('00000000-0000-4000-8000-00000000000a') ->> 'started', 'true', 'a run starts');
 select is(switchyard.is_processor_alive(), true, 'its heartbeat shows that it is alive');

@@ -112,7 +112,7 @@ Deno.test("after more than three hours nothing is made good", () => {
 });
 
 Deno.test("The cron schema", async (t) => {
-  const database = await startDatabase();
+  const database = await startDatabase({ onlyPackage: true });
   assert.deepEqual(await applyPlatform({ adminUrl: database.adminUrl }), { cron: "stand-in" });
   const admin = postgres(database.adminUrl, { max: 1, onnotice: () => {} });
   const sql = postgres(database.url, { max: 1, onnotice: () => {} });
@@ -334,7 +334,7 @@ const START = new Date("2026-03-01T10:00:30Z");
 const at = (time: string) => new Date(`2026-03-01T${time}Z`);
 
 Deno.test("The cron scheduler", async (t) => {
-  const database = await startDatabase();
+  const database = await startDatabase({ onlyPackage: true });
   await applyPlatform({ adminUrl: database.adminUrl });
   const admin = postgres(database.adminUrl, { max: 1, onnotice: () => {} });
   const sql = postgres(database.url, { max: 2, onnotice: () => {} });

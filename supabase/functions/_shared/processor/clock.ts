@@ -6,6 +6,9 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Given to every abort that only stops a timer: the default reason is an error with its stack. */
+const NOT_NEEDED = "not needed any more";
+
 /** The real time. */
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -44,7 +47,7 @@ export async function withDeadline<Result>(
       signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal]),
     );
   } finally {
-    done.abort();
+    done.abort(NOT_NEEDED);
   }
 }
 
@@ -87,7 +90,7 @@ export function createBell(clock: Clock): Bell {
         await (ms === undefined
           ? ring.promise
           : Promise.race([ring.promise, clock.sleep(Math.max(ms, 1), done.signal)]));
-        done.abort();
+        done.abort(NOT_NEEDED);
         wake = undefined;
       }
       rung = false;

@@ -4,7 +4,7 @@ import type { ClaimedJob, SettleAnswer } from "../queue_client.ts";
 /** Errors and warnings that a report lists; the rest is counted. */
 const LONGEST_LIST = 100;
 
-/** Why a run ended: nothing to do, its time was up, the worker is shut down, or it cannot go on. */
+/** Why a run ended: nothing to do, its time or jobs were used up, the worker is shut down, or it cannot go on. */
 export type EndedBy = "idle" | "budget" | "shutdown" | "error";
 
 /** Claimed jobs by what became of them. The others add up to `claimed`. */

@@ -44,6 +44,11 @@ export interface ProcessorOptions {
   manual?: boolean;
   /** Milliseconds after which the run claims no more. Default: 120,000. */
   budgetMs?: number;
+  /**
+   * Claimed jobs after which the run claims no more, as if its time were up; default: no bound. The
+   * platform ends a worker at two seconds of CPU time, and a job costs about a millisecond.
+   */
+  mostJobs?: number;
   /** Milliseconds that an empty queue is watched before the run ends; 0: not at all. Default: 2,000. */
   lingerMs?: number;
   /** Milliseconds between claims while there is nothing, or less than asked for. Default: 500. */
@@ -71,8 +76,8 @@ export interface ProcessorOptions {
 
 /**
  * Drains the queue: claims what it can start at once, fetches, settles, until the queue stays empty
- * (`idle`), the time is up (`budget`), the signal aborts (`shutdown`), or claims or settles
- * keep failing (`error`). Then finishes the run with its report.
+ * (`idle`), the budget of time or jobs is used up (`budget`), the signal aborts (`shutdown`), or
+ * claims or settles keep failing (`error`). Then finishes the run with its report.
  *
  * Every claimed job is settled or given back; where the database cannot be reached, its lease
  * expires. Never rejects.
@@ -125,7 +130,7 @@ function startWork(
   settleSignal: AbortSignal,
 ): Work {
   const { queue, runId, manual = false, batchSize = 50, concurrency = 8 } = options;
-  const { leaseSeconds = 120, lingerMs = 2_000, pollMs = 500 } = options;
+  const { leaseSeconds = 120, lingerMs = 2_000, pollMs = 500, mostJobs = Infinity } = options;
   const { clock, tally, signal } = run;
   const budgetEnd = run.startedAt + (options.budgetMs ?? 120_000);
 
@@ -156,6 +161,7 @@ function startWork(
   let stopped = false;
   let claiming = false;
   let foundNothing = false;
+  let claimedJobs = 0;
   let claimFailures = 0;
   let settleFailures = 0;
   let cannotClaim = false;
@@ -238,7 +244,8 @@ function startWork(
   }
 
   async function claim(): Promise<void> {
-    const asked = Math.min(batchSize, Math.max(1, Math.floor(crew.free * jobsPerGroup)));
+    const fitting = Math.max(1, Math.floor(crew.free * jobsPerGroup));
+    const asked = Math.min(batchSize, fitting, mostJobs - claimedJobs);
     claiming = true;
     // By the time before the call, so that no lease ends earlier than we think.
     const leaseEndsAt = clock.now() + leaseSeconds * 1000;
@@ -248,6 +255,7 @@ function startWork(
         { until: clock.now() + QUEUE_CALL_MS, signal: vendorEnd.signal },
       );
       tally.claimed(jobs);
+      claimedJobs += jobs.length;
       for (const job of jobs) leaseEnds.set(job.id, leaseEndsAt);
       claimFailures = 0;
       foundNothing = jobs.length === 0;
@@ -277,7 +285,7 @@ function startWork(
   function reasonToStop(now: number): EndedBy | undefined {
     if (signal.aborted) return "shutdown";
     if (cannotClaim || settleFailures >= MOST_SETTLE_FAILURES) return "error";
-    if (now >= budgetEnd) return "budget";
+    if (now >= budgetEnd || claimedJobs >= mostJobs) return "budget";
     if (isAtRest() && now - lastWorkAt >= lingerMs) return "idle";
     return undefined;
   }

@@ -5,7 +5,7 @@ import type { ProcessorOptions } from "./run_processor.ts";
 export type ProcessorSettings = Required<
   Pick<
     ProcessorOptions,
-    "budgetMs" | "lingerMs" | "batchSize" | "concurrency" | "leaseSeconds"
+    "budgetMs" | "mostJobs" | "lingerMs" | "batchSize" | "concurrency" | "leaseSeconds"
   >
 >;
 
@@ -15,6 +15,7 @@ export type ProcessorSettings = Required<
  * | variable | default | |
  * |---|---|---|
  * | `PROCESSOR_BUDGET_MS` | 120,000 | claims no more after it; 25 seconds less than the platform's wall clock (150 s on the free plan, 400 s on paid ones) leave time to finish |
+ * | `PROCESSOR_MOST_JOBS` | 1,500 | claims no more after so many jobs: the platform allows a worker two seconds of CPU time |
  * | `PROCESSOR_LINGER_MS` | 2,000 | how long an empty queue is watched |
  * | `PROCESSOR_CONCURRENCY` | 8 | groups of jobs fetched at once |
  * | `PROCESSOR_BATCH_SIZE` | 50 | most jobs per round trip |
@@ -28,6 +29,11 @@ export function processorSettings(env: Env): ProcessorSettings {
       default: 120_000,
       min: 1_000,
       max: 375_000,
+    }),
+    mostJobs: wholeNumberEnv(env, "PROCESSOR_MOST_JOBS", {
+      default: 1_500,
+      min: 1,
+      max: 1_000_000,
     }),
     lingerMs: wholeNumberEnv(env, "PROCESSOR_LINGER_MS", { default: 2_000, min: 0, max: 60_000 }),
     batchSize: wholeNumberEnv(env, "PROCESSOR_BATCH_SIZE", { default: 50, min: 1, max: 1_000 }),
