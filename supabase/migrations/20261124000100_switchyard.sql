@@ -44,8 +44,12 @@ insert into switchyard.settings (name, value, description) values
   ('event_retention_days', '14', 'Queue events and processor runs are kept for this many days'),
   ('partitions_ahead_days', '7', 'Day partitions of the queue are made this many days ahead'),
   ('processor_alive_seconds', '20', 'A processor run counts as alive for this long after its last heartbeat'),
+  ('oldest_slots_percent', '10', 'Share of each claim that goes to the oldest jobs, whatever their priority'),
   ('default_hold_seconds', '60', 'A provider is held this long after a 429 without Retry-After'),
-  ('auth_hold_seconds', '300', 'A provider is held this long after it refused the key (401, 403)'),
+  ('breaker_open_seconds', '60', 'An open breaker lets one job through as a probe after this long'),
+  ('breaker_window_seconds', '60', 'The breaker looks at the attempts of this many seconds, at most 3600'),
+  ('breaker_least_failures', '20', 'Fewer failed attempts than this in the window never open the breaker'),
+  ('breaker_failed_share', '0.5', 'The breaker opens when this share of the calls in the window failed'),
   ('quota_hold_seconds', '3600', 'A provider is held this long after it reported a used-up quota'),
   ('backoff_base_seconds', '5', 'The first retry waits about this long; each further one twice as long'),
   ('backoff_max_seconds', '900', 'No retry waits longer than this'),
@@ -77,11 +81,13 @@ comment on function switchyard.setting(text) is
 
 create function switchyard.setting_integer(p_name text)
 returns integer
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select (switchyard.setting(p_name) #>> '{}')::integer
+begin
+  return (switchyard.setting(p_name) #>> '{}')::integer;
+end
 $$;
 comment on function switchyard.setting_integer(text) is
   'The value of one numeric setting. Raises SY002 for an unknown name.';
@@ -108,12 +114,14 @@ create function switchyard.record_event(
   p_data_type text default null
 )
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
+begin
   insert into switchyard.queue_events (kind, provider, data_type, job_count, detail)
-  values (p_kind, p_provider, p_data_type, p_job_count, p_detail)
+  values (p_kind, p_provider, p_data_type, p_job_count, p_detail);
+end
 $$;
 comment on function switchyard.record_event(text, jsonb, integer, text, text) is
   'Appends one row to switchyard.queue_events.';

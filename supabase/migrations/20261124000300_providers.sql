@@ -8,13 +8,17 @@ create table public.api_providers_v2 (
   bytes_margin numeric(4, 3) not null default 0.05,
   hold_until timestamptz,
   hold_reason text,
+  paused boolean not null default false,
+  breaker_state text not null default 'closed',
+  breaker_changed_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint provider_names_are_plain check (provider ~ '^[a-z][a-z0-9_-]*$'),
   constraint calls_per_minute_is_positive check (calls_per_minute > 0),
   constraint bytes_per_30_days_is_positive check (bytes_per_30_days > 0),
   constraint calls_margin_is_a_share check (calls_margin >= 0 and calls_margin < 1),
-  constraint bytes_margin_is_a_share check (bytes_margin >= 0 and bytes_margin < 1)
+  constraint bytes_margin_is_a_share check (bytes_margin >= 0 and bytes_margin < 1),
+  constraint breaker_state_is_known check (breaker_state in ('closed', 'open', 'half-open'))
 );
 comment on table public.api_providers_v2 is
   'Vendors whose limits are shared by all their data types. A limit that is null is unknown, and an unknown limit refuses every claim.';
@@ -27,7 +31,11 @@ comment on column public.api_providers_v2.calls_margin is
 comment on column public.api_providers_v2.bytes_margin is
   'Share of bytes_per_30_days that is never used, 0 to below 1.';
 comment on column public.api_providers_v2.hold_until is
-  'No job of this provider is claimed before this time; set by a 429, a refused key or a used-up quota.';
+  'No job of this provider is claimed before this time; set by a 429 or a used-up quota.';
+comment on column public.api_providers_v2.paused is
+  'Set by pause_provider_v2: nothing is claimed until resume_provider_v2.';
+comment on column public.api_providers_v2.breaker_state is
+  'closed: claims are open; open: too many attempts failed, or the key was refused; half-open: one job is out as a probe.';
 
 create table public.api_data_usage_v2 (
   provider text not null references public.api_providers_v2 (provider),
@@ -46,16 +54,55 @@ comment on table public.api_data_usage_v2 is
 create index api_data_usage_v2_provider_hour_idx on public.api_data_usage_v2 (provider, hour);
 
 create table switchyard.call_grants (
-  id bigint generated always as identity primary key,
   provider text not null references public.api_providers_v2 (provider) on delete cascade,
-  granted_at timestamptz not null default clock_timestamp(),
+  bucket timestamptz not null,
   calls integer not null,
-  constraint granted_calls_are_positive check (calls > 0)
+  bytes bigint not null,
+  primary key (provider, bucket),
+  constraint grants_are_not_negative check (calls >= 0 and bytes >= 0)
 );
 comment on table switchyard.call_grants is
-  'Vendor calls granted to processors by claims, for the sliding 60-second window. Older rows are deleted by the next claim.';
+  'Vendor calls and estimated bytes granted by claims, per provider and tenth of a second. Kept for an hour.';
 
-create index call_grants_provider_granted_at_idx on switchyard.call_grants (provider, granted_at);
+create table switchyard.failed_attempts (
+  provider text not null references public.api_providers_v2 (provider) on delete cascade,
+  bucket timestamptz not null,
+  failures integer not null,
+  primary key (provider, bucket),
+  constraint failures_are_positive check (failures > 0)
+);
+comment on table switchyard.failed_attempts is
+  'Attempts that failed, per provider and second, for the breaker. Kept for an hour.';
+
+create table switchyard.quota_sums (
+  provider text primary key references public.api_providers_v2 (provider) on delete cascade,
+  hour timestamptz not null,
+  bytes bigint not null
+);
+comment on table switchyard.quota_sums is
+  'Bytes of the 30 days before an hour, summed once an hour: a claim adds only the current hour.';
+
+create function switchyard.calls_granted(p_provider text)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_since timestamptz := clock_timestamp() - interval '61.1 seconds';
+begin
+  -- A call reaches the vendor up to a second after its grant, and the vendor's window may catch
+  -- the late ones of one minute with the early ones of the next: hence 61 seconds, and the whole
+  -- of a bucket that began before them.
+  return (
+    select coalesce(sum(g.calls), 0)
+      from switchyard.call_grants as g
+     where g.provider = p_provider and g.bucket > v_since
+  );
+end
+$$;
+comment on function switchyard.calls_granted(text) is
+  'Vendor calls granted in the last 61 seconds.';
 
 create function public.get_quota_usage_v2(p_provider text)
 returns table (
@@ -79,12 +126,7 @@ begin
                 and u.hour > clock_timestamp() - interval '30 days 1 hour'
            ), 0)::bigint,
            floor(p.bytes_per_30_days * (1 - p.bytes_margin))::bigint,
-           coalesce((
-             select sum(g.calls)
-               from switchyard.call_grants as g
-              where g.provider = p.provider
-                and g.granted_at > clock_timestamp() - interval '60 seconds'
-           ), 0)::bigint,
+           switchyard.calls_granted(p.provider),
            floor(p.calls_per_minute * (1 - p.calls_margin))::integer
       from public.api_providers_v2 as p
      where p.provider = p_provider;
@@ -97,7 +139,7 @@ begin
 end
 $$;
 comment on function public.get_quota_usage_v2(text) is
-  'Bytes used in the rolling 30 days (whole hours) and calls granted in the last 60 seconds, beside what is allowed after the safety margins. Null allowed: the limit is unknown. Raises SY004 for an unknown provider. For service_role and the SQL editor.';
+  'Bytes used in the rolling 30 days (whole hours) and calls granted in the last 61 seconds, beside what is allowed after the safety margins. Null allowed: the limit is unknown. Raises SY004 for an unknown provider. For service_role and the SQL editor.';
 
 create function public.is_quota_exceeded_v2(p_provider text)
 returns boolean
@@ -131,22 +173,28 @@ comment on function switchyard.hold_provider(text, integer, text) is
 alter table public.api_providers_v2 enable row level security;
 alter table public.api_data_usage_v2 enable row level security;
 alter table switchyard.call_grants enable row level security;
+alter table switchyard.failed_attempts enable row level security;
+alter table switchyard.quota_sums enable row level security;
 
 revoke all on table
-  public.api_providers_v2, public.api_data_usage_v2, switchyard.call_grants
+  public.api_providers_v2, public.api_data_usage_v2, switchyard.call_grants,
+  switchyard.failed_attempts, switchyard.quota_sums
 from public, anon, authenticated, service_role;
 -- Row locks (claims take one) need the update privilege on a column.
-grant select, update (hold_until, hold_reason, updated_at) on table public.api_providers_v2
-  to service_role;
+grant select, update (hold_until, hold_reason, breaker_state, breaker_changed_at, updated_at)
+  on table public.api_providers_v2 to service_role;
 grant select, insert, update on table public.api_data_usage_v2 to service_role;
-grant select, insert, delete on table switchyard.call_grants to service_role;
+grant select, insert, update, delete
+  on table switchyard.call_grants, switchyard.failed_attempts, switchyard.quota_sums to service_role;
 
 revoke all on function
+  switchyard.calls_granted(text),
   public.get_quota_usage_v2(text),
   public.is_quota_exceeded_v2(text),
   switchyard.hold_provider(text, integer, text)
 from public, anon, authenticated, service_role;
 grant execute on function
+  switchyard.calls_granted(text),
   public.get_quota_usage_v2(text),
   public.is_quota_exceeded_v2(text),
   switchyard.hold_provider(text, integer, text)

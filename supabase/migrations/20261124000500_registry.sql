@@ -25,6 +25,7 @@ create table public.data_type_registry_v2 (
   legacy_cron_jobs text[] not null default '{}',
   stage text not null default 'legacy',
   canary_percent integer not null default 0,
+  paused boolean not null default false,
   shadow_rules jsonb not null default '{}',
   gate_settings jsonb not null default '{}',
   created_at timestamptz not null default now(),
@@ -77,6 +78,8 @@ comment on column public.data_type_registry_v2.api_calls_per_batch is
   'Vendor calls that one such group costs.';
 comment on column public.data_type_registry_v2.estimated_data_size_bytes is
   'Expected bytes of vendor answer per job; a moving average over completed jobs once there are any.';
+comment on column public.data_type_registry_v2.paused is
+  'Set by pause_data_type_v2: nothing of this type is claimed until resume_data_type_v2.';
 comment on column public.data_type_registry_v2.legacy_cron_jobs is
   'Names under which the legacy cron jobs of this type are known, drifted spellings included.';
 

@@ -6,9 +6,11 @@ create table public.api_call_queue_v2 (
   id bigint not null default nextval('switchyard.job_ids'),
   symbol text not null,
   data_type text not null,
+  provider text not null,
   source text not null default 'manual',
   priority integer not null default 9000,
   status text not null default 'pending',
+  delayed boolean not null default false,
   attempts integer not null default 0,
   run_after timestamptz not null default now(),
   lease_token uuid,
@@ -24,21 +26,11 @@ create table public.api_call_queue_v2 (
   errors jsonb not null default '[]',
   primary key (id, finished_at),
   constraint status_is_known check (status in ('pending', 'processing', 'completed', 'failed')),
-  constraint source_is_known check (source in ('manual', 'demand', 'scheduled')),
   constraint only_live_jobs_have_no_finish
     check ((finished_at = 'infinity') = (status in ('pending', 'processing'))),
   constraint exactly_processing_jobs_hold_a_lease
     check ((lease_token is not null) = (status = 'processing')
-           and (lease_expires_at is not null) = (status = 'processing')),
-  constraint symbols_are_plain check (symbol ~ '^[A-Za-z0-9^][A-Za-z0-9.^=_-]*$' and length(symbol) <= 40),
-  constraint priority_is_in_its_band check (
-    case source
-      when 'scheduled' then priority between 0 and 999
-      when 'demand' then priority between 1000 and 8999
-      else priority between 9000 and 9999
-    end),
-  constraint attempts_are_not_negative check (attempts >= 0),
-  constraint errors_are_an_array check (jsonb_typeof(errors) = 'array')
+           and (lease_expires_at is not null) = (status = 'processing'))
 ) partition by range (finished_at);
 
 comment on table public.api_call_queue_v2 is
@@ -47,6 +39,10 @@ comment on column public.api_call_queue_v2.source is
   'Who asked: manual (a person, 9000 to 9999), demand (viewers, 1000 to 8999), scheduled (0 to 999): the priority bands.';
 comment on column public.api_call_queue_v2.priority is
   'Higher is claimed first; within one priority the older job.';
+comment on column public.api_call_queue_v2.provider is
+  'Provider of the data type; filled in when the job is made.';
+comment on column public.api_call_queue_v2.delayed is
+  'The job waits for run_after outside the claim index; claims bring it back when it is due.';
 comment on column public.api_call_queue_v2.attempts is
   'Attempts that failed. Releases, rate limits and deadlocks are not attempts.';
 comment on column public.api_call_queue_v2.lease_token is
@@ -62,34 +58,105 @@ comment on column public.api_call_queue_v2.errors is
 
 -- Partitions live in the private schema: row security and grants of the parent do not protect
 -- a partition that is addressed by its own name.
+-- Half of each page stays free: a claim changes no indexed column, so its new row version fits
+-- beside the old one and no index is touched.
 create table switchyard.api_call_queue_v2_live
-  partition of public.api_call_queue_v2
+  partition of public.api_call_queue_v2 (
+    constraint symbols_are_plain
+      check (symbol ~ '^[A-Za-z0-9^][A-Za-z0-9.^=_-]*$' and length(symbol) <= 40),
+    constraint source_and_priority_band_agree check (
+      case source
+        when 'scheduled' then priority between 0 and 999
+        when 'demand' then priority between 1000 and 8999
+        when 'manual' then priority between 9000 and 9999
+        else false
+      end),
+    constraint attempts_are_not_negative check (attempts >= 0),
+    constraint errors_are_an_array check (jsonb_typeof(errors) = 'array'),
+    constraint delayed_jobs_are_pending check (not delayed or status = 'pending')
+  )
   for values from ('infinity') to (maxvalue)
-  with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
-        autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+  with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+        autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0,
+        autovacuum_analyze_threshold = 20000);
 
 create table switchyard.api_call_queue_v2_default
   partition of public.api_call_queue_v2 default;
 
--- Only live jobs: a finished job must not hinder the next one, nor be checked again.
-alter table switchyard.api_call_queue_v2_live
-  add constraint data_type_is_registered
-  foreign key (data_type) references public.data_type_registry_v2 (data_type);
-
 create unique index one_live_job_per_symbol_and_data_type
   on switchyard.api_call_queue_v2_live (data_type, symbol);
 
-create index api_call_queue_v2_live_claim_idx
-  on switchyard.api_call_queue_v2_live (priority desc, id)
-  where status = 'pending';
+create index api_call_queue_v2_live_order_idx
+  on switchyard.api_call_queue_v2_live (provider, (-priority), id)
+  where not delayed;
 
-create index api_call_queue_v2_live_lease_idx
-  on switchyard.api_call_queue_v2_live (lease_expires_at)
-  where status = 'processing';
+create index api_call_queue_v2_live_age_idx
+  on switchyard.api_call_queue_v2_live (provider, id)
+  where not delayed;
+
+create index api_call_queue_v2_live_delayed_idx
+  on switchyard.api_call_queue_v2_live (run_after)
+  where delayed;
+
+create function switchyard.complete_new_job()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  select r.provider into new.provider
+    from public.data_type_registry_v2 as r
+   where r.data_type = new.data_type;
+  if not found then
+    raise exception 'Cannot queue "%" for "%": unknown data type', new.data_type, new.symbol
+      using errcode = 'SY008',
+            hint = 'See select data_type from data_type_registry_v2';
+  end if;
+  return new;
+end
+$$;
+comment on function switchyard.complete_new_job() is
+  'Trigger: gives a job that a person inserts the provider of its data type. Raises SY008 for an unknown one.';
+
+create trigger complete_new_job
+  before insert on switchyard.api_call_queue_v2_live
+  for each row when (new.provider is null)
+  execute function switchyard.complete_new_job();
+
+-- In place of foreign keys, which would cost an index probe and a row lock per job.
+create function switchyard.keep_data_types_of_live_jobs()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if (tg_op = 'DELETE' or new.data_type <> old.data_type or new.provider <> old.provider)
+     and exists (
+       select 1 from switchyard.api_call_queue_v2_live as q where q.data_type = old.data_type) then
+    raise exception 'Cannot remove or rename data type "%", or move it to another provider: it has live jobs',
+      old.data_type
+      using errcode = 'SY005',
+            hint = format('Run select cancel_jobs_v2(p_data_type := %L) first', old.data_type);
+  end if;
+  if tg_op = 'DELETE' then
+    delete from switchyard.refresh_state as s where s.data_type = old.data_type;
+    return old;
+  end if;
+  return new;
+end
+$$;
+comment on function switchyard.keep_data_types_of_live_jobs() is
+  'Trigger: a data type with live jobs cannot be removed, renamed or given another provider (SY005); with a removed one its refresh state goes.';
+
+create trigger keep_data_types_of_live_jobs
+  before delete or update of data_type, provider on public.data_type_registry_v2
+  for each row execute function switchyard.keep_data_types_of_live_jobs();
 
 create table switchyard.refresh_state (
   symbol text not null,
-  data_type text not null references public.data_type_registry_v2 (data_type) on delete cascade,
+  data_type text not null,
   last_checked_at timestamptz not null,
   last_changed_at timestamptz,
   content_hash text,
@@ -229,6 +296,8 @@ begin
   delete from switchyard.queue_events as e
    where e.occurred_at < clock_timestamp()
                          - make_interval(days => switchyard.setting_integer('event_retention_days'));
+  delete from switchyard.call_grants as g where g.bucket < clock_timestamp() - interval '1 hour';
+  delete from switchyard.failed_attempts as f where f.bucket < clock_timestamp() - interval '1 hour';
   delete from switchyard.processor_runs as r
    where r.started_at < clock_timestamp()
                         - make_interval(days => switchyard.setting_integer('event_retention_days'));
@@ -257,6 +326,8 @@ grant select, insert, update on table switchyard.refresh_state to service_role;
 grant usage on sequence switchyard.job_ids to service_role;
 
 revoke all on function
+  switchyard.complete_new_job(),
+  switchyard.keep_data_types_of_live_jobs(),
   switchyard.queue_partition_name(date),
   switchyard.make_queue_partition(date),
   public.maintain_queue_partitions_v2()

@@ -86,9 +86,10 @@ begin
      group by w.data_type, w.symbol
   ),
   upserted as (
-    insert into switchyard.api_call_queue_v2_live as q (symbol, data_type, source, priority)
-    select w.symbol, w.data_type, p_source, w.priority
+    insert into switchyard.api_call_queue_v2_live as q (symbol, data_type, provider, source, priority)
+    select w.symbol, w.data_type, r.provider, p_source, w.priority
       from wanted as w
+      left join public.data_type_registry_v2 as r on r.data_type = w.data_type
      order by w.data_type, w.symbol
         on conflict (data_type, symbol) do update
        set priority = excluded.priority,

@@ -1,23 +1,235 @@
 -- Adds the claim: how processors take jobs. It returns nothing while use_queue_system is off.
 
+create table switchyard.claim_cursors (
+  provider text primary key references public.api_providers_v2 (provider) on delete cascade,
+  rank integer not null,
+  job_id bigint not null,
+  next_pass_at timestamptz not null
+) with (fillfactor = 50);
+comment on table switchyard.claim_cursors is
+  'Where the claims of a provider have got to while the head of the claim index is full of dead entries (an old snapshot keeps vacuum away). A row whose next_pass_at is past says nothing.';
+
 create function switchyard.provider_refusal(p_provider text)
 returns text
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select case
-           when p.calls_per_minute is null then 'calls_per_minute is unknown'
-           when p.bytes_per_30_days is null then 'bytes_per_30_days is unknown'
-           when p.hold_until > clock_timestamp()
-             then format('on hold until %s: %s', p.hold_until, coalesce(p.hold_reason, 'no reason given'))
-           when public.is_quota_exceeded_v2(p.provider) then 'the 30-day byte quota is used up'
-         end
-    from public.api_providers_v2 as p
-   where p.provider = p_provider
+begin
+  return (
+    select case
+             when p.paused then 'the provider is paused'
+             when p.calls_per_minute is null then 'calls_per_minute is unknown'
+             when p.bytes_per_30_days is null then 'bytes_per_30_days is unknown'
+             when p.hold_until > clock_timestamp()
+               then format('on hold until %s: %s', p.hold_until, coalesce(p.hold_reason, 'no reason given'))
+             when p.breaker_state <> 'closed'
+                  and p.breaker_changed_at > clock_timestamp()
+                    - make_interval(secs => switchyard.setting_integer('breaker_open_seconds'))
+               then format('the breaker is %s since %s', p.breaker_state, p.breaker_changed_at)
+           end
+      from public.api_providers_v2 as p
+     where p.provider = p_provider
+  );
+end
 $$;
 comment on function switchyard.provider_refusal(text) is
-  'Why no job of a provider can be claimed now; null when claims are open.';
+  'Why no job of a provider can be claimed now, used-up limits aside; null when claims are open.';
+
+create function switchyard.quota_bytes_used(p_provider text)
+returns bigint
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_hour timestamptz := date_trunc('hour', clock_timestamp(), 'UTC');
+  v_bytes bigint;
+begin
+  select s.bytes into v_bytes
+    from switchyard.quota_sums as s
+   where s.provider = p_provider and s.hour = v_hour;
+  if not found then
+    select coalesce(sum(u.bytes), 0) into v_bytes
+      from public.api_data_usage_v2 as u
+     where u.provider = p_provider
+       and u.hour > v_hour - interval '30 days 1 hour'
+       and u.hour < v_hour;
+    insert into switchyard.quota_sums as s (provider, hour, bytes)
+    values (p_provider, v_hour, v_bytes)
+        on conflict (provider) do update set hour = excluded.hour, bytes = excluded.bytes;
+  end if;
+  return v_bytes + coalesce((
+    select sum(u.bytes)
+      from public.api_data_usage_v2 as u
+     where u.provider = p_provider and u.hour >= v_hour), 0);
+end
+$$;
+comment on function switchyard.quota_bytes_used(text) is
+  'Bytes used in the rolling 30 days; sums the complete hours once an hour.';
+
+create function switchyard.calls_left(p_provider text)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select floor(p.calls_per_minute * (1 - p.calls_margin))::bigint - switchyard.calls_granted(p.provider)
+      from public.api_providers_v2 as p
+     where p.provider = p_provider
+  );
+end
+$$;
+comment on function switchyard.calls_left(text) is
+  'Vendor calls that a claim may grant now; negative after the limit was lowered, null when it is unknown.';
+
+create function switchyard.bytes_left(p_provider text, p_lease_seconds integer)
+returns bigint
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  -- What was granted within a lease may be in flight and is not booked yet.
+  v_since timestamptz := clock_timestamp() - make_interval(secs => p_lease_seconds);
+begin
+  return (
+    select floor(p.bytes_per_30_days * (1 - p.bytes_margin))::bigint
+           - switchyard.quota_bytes_used(p.provider)
+           - coalesce((
+               select sum(g.bytes)
+                 from switchyard.call_grants as g
+                where g.provider = p.provider and g.bucket > v_since), 0)
+      from public.api_providers_v2 as p
+     where p.provider = p_provider
+  );
+end
+$$;
+comment on function switchyard.bytes_left(text, integer) is
+  'Bytes that a claim may grant now: the quota less what was used in 30 days and what may be in flight; null when the quota is unknown.';
+
+-- Planner settings: the queue goes from empty to full between two ANALYZE runs, and only the
+-- ordered index scan is right at every size.
+create function switchyard.mark_jobs(
+  p_provider text,
+  p_batch_size integer,
+  p_calls_left bigint,
+  p_bytes_left bigint,
+  p_run_id uuid,
+  p_manual boolean,
+  p_lease_seconds integer,
+  p_lease_token uuid,
+  p_from_rank integer,
+  p_from_job_id bigint,
+  p_oldest integer
+)
+returns table (job_id bigint, rank integer, calls integer, bytes bigint)
+language plpgsql
+volatile
+set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_held_types text[];
+  v_started_at timestamptz := clock_timestamp();
+begin
+  update switchyard.api_call_queue_v2_live as q
+     set delayed = false
+    from (
+      select d.id
+        from switchyard.api_call_queue_v2_live as d
+       where d.delayed and d.run_after <= v_started_at
+         for update skip locked
+    ) as due
+   where q.id = due.id and q.finished_at = 'infinity';
+
+  select coalesce(array_agg(r.data_type), '{}') into v_held_types
+    from public.data_type_registry_v2 as r
+   where r.provider = p_provider and r.paused;
+
+  return query
+  with urgent as materialized (
+    select q.id, q.data_type, q.symbol, q.priority
+      from switchyard.api_call_queue_v2_live as q
+     where q.provider = p_provider
+       and not q.delayed
+       and (-q.priority, q.id) >= (p_from_rank, p_from_job_id)
+       and q.status = 'pending'
+       and q.run_after <= v_started_at
+       and (not p_manual or q.source = 'manual')
+       and q.data_type <> all (v_held_types)
+     order by -q.priority, q.id
+     limit p_batch_size
+       for update skip locked
+  ),
+  oldest as materialized (
+    select q.id, q.data_type, q.symbol, q.priority
+      from switchyard.api_call_queue_v2_live as q
+     where q.provider = p_provider
+       and not q.delayed
+       and q.status = 'pending'
+       and q.run_after <= v_started_at
+       and (not p_manual or q.source = 'manual')
+       and q.data_type <> all (v_held_types)
+     order by q.id
+     limit p_oldest
+       for update skip locked
+  ),
+  -- The oldest come first; what they displace stays pending.
+  candidate as (
+    select c.*, r.batch_size, r.api_calls_per_batch, r.estimated_data_size_bytes
+      from (
+        select o.*, 0 as turn from oldest as o
+        union all
+        select u.*, 1 as turn from urgent as u where u.id <> all (array(select o.id from oldest as o))
+        order by turn, id
+        limit p_batch_size
+      ) as c
+      join public.data_type_registry_v2 as r on r.data_type = c.data_type
+     where r.depends_on is null
+        or not exists (
+          select 1
+            from switchyard.api_call_queue_v2_live as parent
+           where parent.data_type = r.depends_on and parent.symbol = c.symbol)
+  ),
+  priced as (
+    select c.id, c.turn, c.priority, c.estimated_data_size_bytes as bytes,
+           -- Jobs of one type share a group of calls: its first job pays for it.
+           case when (row_number() over (
+                        partition by c.data_type order by c.turn, -c.priority, c.id) - 1)
+                     % c.batch_size = 0
+                then c.api_calls_per_batch else 0 end as calls
+      from candidate as c
+  ),
+  granted as (
+    select s.*
+      from (
+        select p.*,
+               sum(p.calls) over in_order as calls_so_far,
+               sum(p.bytes) over in_order as bytes_so_far
+          from priced as p
+        window in_order as (order by p.turn, -p.priority, p.id)
+      ) as s
+     where s.calls_so_far <= p_calls_left and s.bytes_so_far <= p_bytes_left
+  )
+  update switchyard.api_call_queue_v2_live as q
+     set status = 'processing',
+         lease_token = p_lease_token,
+         lease_expires_at = clock_timestamp() + make_interval(secs => p_lease_seconds),
+         claimed_by = p_run_id,
+         claimed_at = clock_timestamp()
+    from granted as g
+   where q.id = g.id and q.finished_at = 'infinity'
+  returning q.id, -q.priority, g.calls, g.bytes;
+end
+$$;
+comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer) is
+  'Marks due jobs of one provider as processing, most urgent first, as many as the given calls and bytes pay for. Starts at (p_from_rank, p_from_job_id) of the claim index and adds p_oldest of the oldest jobs.';
 
 create function switchyard.claim_provider_jobs(
   p_provider text,
@@ -30,101 +242,128 @@ returns setof switchyard.api_call_queue_v2_live
 language plpgsql
 volatile
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
-  v_calls_left integer;
-  v_bytes_left bigint;
+  v_cursor switchyard.claim_cursors;
+  v_from_head boolean;
+  v_oldest integer := 0;
   v_lease_token uuid := gen_random_uuid();
-  v_refusal text;
+  v_refusal text := switchyard.provider_refusal(p_provider);
+  v_batch_size integer := p_batch_size;
+  v_breaker text;
+  v_ids bigint[];
+  v_ranks integer[];
+  v_calls integer[];
+  v_bytes bigint[];
+  v_calls_left bigint;
+  v_bytes_left bigint;
+  v_kept integer;
+  v_started_at timestamptz;
+  v_scan_ms double precision;
 begin
-  -- Claims of one provider follow one another: the ledger below is only exact when each claim
-  -- sees the grants of the one before. The lock is held for one statement's work.
-  perform 1 from public.api_providers_v2 as p where p.provider = p_provider for no key update;
-
-  v_refusal := switchyard.provider_refusal(p_provider);
   if v_refusal is not null then
     perform switchyard.record_event(
       'claim refused', jsonb_build_object('reason', v_refusal), 0, p_provider);
     return;
   end if;
-
-  delete from switchyard.call_grants as g
-   where g.provider = p_provider and g.granted_at <= clock_timestamp() - interval '60 seconds';
-
-  select q.calls_allowed_per_minute - q.calls_used_last_minute, q.bytes_allowed - q.bytes_used
-    into v_calls_left, v_bytes_left
-    from public.get_quota_usage_v2(p_provider) as q;
-
-  -- What is in flight has not been booked yet.
-  select v_bytes_left - coalesce(sum(r.estimated_data_size_bytes), 0)
-    into v_bytes_left
-    from switchyard.api_call_queue_v2_live as q
-    join public.data_type_registry_v2 as r using (data_type)
-   where q.status = 'processing' and r.provider = p_provider;
-
+  v_calls_left := switchyard.calls_left(p_provider);
+  v_bytes_left := switchyard.bytes_left(p_provider, p_lease_seconds);
   if v_calls_left <= 0 or v_bytes_left <= 0 then
     return;
   end if;
+  select p.breaker_state into v_breaker
+    from public.api_providers_v2 as p
+   where p.provider = p_provider;
+  if v_breaker <> 'closed' then
+    v_batch_size := 1;
+  end if;
+
+  v_started_at := clock_timestamp();
+  select c.* into v_cursor
+    from switchyard.claim_cursors as c
+   where c.provider = p_provider and c.next_pass_at > v_started_at;
+  v_from_head := not found;
+  if v_from_head then
+    v_cursor := (p_provider, -2147483648, 0, v_started_at);
+    -- Some slots go to the oldest jobs, whatever their priority; in a small batch by chance.
+    v_oldest := floor(v_batch_size * switchyard.setting_integer('oldest_slots_percent') / 100.0
+                      + random() * 0.999999);
+  end if;
+
+  select array_agg(m.job_id order by m.rank, m.job_id), array_agg(m.rank order by m.rank, m.job_id),
+         array_agg(m.calls order by m.rank, m.job_id), array_agg(m.bytes order by m.rank, m.job_id)
+    into v_ids, v_ranks, v_calls, v_bytes
+    from switchyard.mark_jobs(
+           p_provider, v_batch_size, v_calls_left, v_bytes_left, p_run_id, p_manual, p_lease_seconds,
+           v_lease_token, v_cursor.rank, v_cursor.job_id, v_oldest) as m;
+  if v_ids is null then
+    return;
+  end if;
+  v_scan_ms := extract(epoch from clock_timestamp() - v_started_at) * 1000;
+
+  -- From here to commit claims of one provider follow one another: the ledger is only exact when
+  -- each sees the grants of the one before. What another claim has used up since is given back.
+  select p.breaker_state into v_breaker
+    from public.api_providers_v2 as p
+   where p.provider = p_provider
+     for no key update;
+  v_calls_left := switchyard.calls_left(p_provider);
+  v_bytes_left := switchyard.bytes_left(p_provider, p_lease_seconds);
+  select count(*) into v_kept
+    from (
+      select sum(m.calls) over (order by m.place) as calls, sum(m.bytes) over (order by m.place) as bytes,
+             m.place
+        from unnest(v_calls, v_bytes) with ordinality as m (calls, bytes, place)
+    ) as so_far
+   where so_far.calls <= v_calls_left
+     and so_far.bytes <= v_bytes_left
+     and (v_breaker = 'closed' or (so_far.place = 1 and switchyard.provider_refusal(p_provider) is null));
+
+  if v_kept < cardinality(v_ids) then
+    update switchyard.api_call_queue_v2_live as q
+       set status = 'pending', lease_token = null, lease_expires_at = null
+     where q.id = any (v_ids[v_kept + 1:]) and q.finished_at = 'infinity';
+  end if;
+  if v_kept = 0 then
+    return;
+  end if;
+  insert into switchyard.call_grants as g (provider, bucket, calls, bytes)
+  select p_provider, date_bin('100 milliseconds', clock_timestamp(), 'epoch'), sum(m.calls), sum(m.bytes)
+    from unnest(v_calls[:v_kept], v_bytes[:v_kept]) as m (calls, bytes)
+      on conflict (provider, bucket) do update
+     set calls = g.calls + excluded.calls,
+         bytes = g.bytes + excluded.bytes;
+  if v_breaker <> 'closed' then
+    update public.api_providers_v2 as p
+       set breaker_state = 'half-open', breaker_changed_at = clock_timestamp()
+     where p.provider = p_provider;
+  end if;
+
+  -- An old snapshot anywhere keeps vacuum from the entries of finished jobs, and a scan from the
+  -- head then walks over all of them. Such a scan is repeated only after ten times what it took;
+  -- until then claims go on from where the last one stopped.
+  if not v_from_head then
+    update switchyard.claim_cursors as c
+       set rank = v_ranks[v_kept], job_id = v_ids[v_kept]
+     where c.provider = p_provider;
+  elsif v_scan_ms > 20 then
+    insert into switchyard.claim_cursors (provider, rank, job_id, next_pass_at)
+    values (p_provider, v_ranks[v_kept], v_ids[v_kept],
+            clock_timestamp() + make_interval(secs => least(v_scan_ms, 100) / 100))
+        on conflict (provider) do update
+       set rank = excluded.rank, job_id = excluded.job_id, next_pass_at = excluded.next_pass_at;
+  end if;
 
   return query
-  with candidate as materialized (
-    select q.id, q.data_type, q.priority, r.batch_size, r.api_calls_per_batch,
-           r.estimated_data_size_bytes
-      from switchyard.api_call_queue_v2_live as q
-      join public.data_type_registry_v2 as r on r.data_type = q.data_type
-     where q.status = 'pending'
-       and q.run_after <= clock_timestamp()
-       and r.provider = p_provider
-       and (not p_manual or q.source = 'manual')
-       and not exists (
-         select 1
-           from switchyard.api_call_queue_v2_live as parent
-          where parent.data_type = r.depends_on and parent.symbol = q.symbol
-       )
-     order by q.priority desc, q.id
-     limit p_batch_size
-       for update of q skip locked
-  ),
-  numbered as (
-    select c.*,
-           row_number() over (partition by c.data_type order by c.priority desc, c.id) as place
-      from candidate as c
-  ),
-  -- Jobs of one type share a group of calls: its first job pays for it.
-  priced as (
-    select n.*,
-           case when (n.place - 1) % n.batch_size = 0 then n.api_calls_per_batch else 0 end as calls
-      from numbered as n
-  ),
-  summed as (
-    select p.*,
-           sum(p.calls) over in_order as calls_so_far,
-           sum(p.estimated_data_size_bytes) over in_order as bytes_so_far
-      from priced as p
-    window in_order as (order by p.priority desc, p.id)
-  ),
-  granted as (
-    select s.id, s.calls
-      from summed as s
-     where s.calls_so_far <= v_calls_left and s.bytes_so_far <= v_bytes_left
-  ),
-  ledger as (
-    insert into switchyard.call_grants (provider, calls)
-    select p_provider, sum(g.calls)::integer from granted as g having sum(g.calls) > 0
-  )
-  update switchyard.api_call_queue_v2_live as q
-     set status = 'processing',
-         lease_token = v_lease_token,
-         lease_expires_at = clock_timestamp() + make_interval(secs => p_lease_seconds),
-         claimed_by = p_run_id,
-         claimed_at = clock_timestamp()
-    from granted as g
-   where q.id = g.id
-  returning q.*;
+    select q.*
+      from unnest(v_ids[:v_kept]) as kept (id)
+      join switchyard.api_call_queue_v2_live as q on q.id = kept.id and q.finished_at = 'infinity';
 end
 $$;
 comment on function switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer) is
-  'Claims jobs of one provider within its limits: counts vendor calls against the grants of the last 60 seconds, and bytes (estimates, what is in flight included) against the quota.';
+  'Claims jobs of one provider within its limits: counts vendor calls against the grants of the last 61 seconds, and bytes (estimates, what is in flight included) against the quota.';
 
 create function public.get_queue_batch_v2(
   p_batch_size integer default 50,
@@ -170,18 +409,10 @@ begin
     return;
   end if;
 
-  perform public.recover_stuck_jobs_v2();
-
-  -- A loop over the few providers, because each has a ledger and limits of its own. The one
-  -- with the most urgent job goes first.
+  -- A loop over the few providers, because each has a ledger and limits of its own; in any order,
+  -- so that none can keep the batch from the others.
   for v_provider in
-    select r.provider
-      from switchyard.api_call_queue_v2_live as q
-      join public.data_type_registry_v2 as r on r.data_type = q.data_type
-     where q.status = 'pending' and q.run_after <= clock_timestamp()
-       and (not coalesce(p_manual, false) or q.source = 'manual')
-     group by r.provider
-     order by max(q.priority) desc, r.provider
+    select p.provider from public.api_providers_v2 as p order by random()
   loop
     exit when v_left <= 0;
     return query
@@ -202,15 +433,27 @@ begin
 end
 $$;
 comment on function public.get_queue_batch_v2(integer, uuid, boolean, integer) is
-  'Claims up to p_batch_size due jobs, most urgent first, within the limits of their providers; each comes with a lease token that settle wants back before lease_expires_at. Empty when nothing is due, the limits are used up, or use_queue_system is off and p_manual is false. p_manual claims manual jobs only, whatever the flags say. Raises SY011 for an absurd batch size or lease. For service_role and the SQL editor.';
+  'Claims up to p_batch_size due jobs, most urgent first (one slot in ten: oldest first), within the limits of their providers; each comes with a lease token that settle wants back before lease_expires_at. Empty when nothing is due, the limits are used up, or use_queue_system is off and p_manual is false. p_manual claims manual jobs only, whatever the flags say. Raises SY011 for an absurd batch size or lease. For service_role and the SQL editor.';
+
+alter table switchyard.claim_cursors enable row level security;
+revoke all on table switchyard.claim_cursors from public, anon, authenticated, service_role;
+grant select, insert, update on table switchyard.claim_cursors to service_role;
 
 revoke all on function
   switchyard.provider_refusal(text),
+  switchyard.quota_bytes_used(text),
+  switchyard.calls_left(text),
+  switchyard.bytes_left(text, integer),
+  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.provider_refusal(text),
+  switchyard.quota_bytes_used(text),
+  switchyard.calls_left(text),
+  switchyard.bytes_left(text, integer),
+  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 to service_role;

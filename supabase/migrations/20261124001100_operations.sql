@@ -10,7 +10,7 @@ declare
   v_conclusions switchyard.job_conclusion[];
 begin
   select array_agg((
-           stuck.id,
+           stuck.id, null,
            case when stuck.attempts + 1 >= r.max_attempts then 'failed' else 'pending' end,
            1, switchyard.retry_at(stuck.attempts),
            jsonb_build_object(
@@ -112,6 +112,7 @@ begin
      set status = 'pending',
          lease_token = null,
          lease_expires_at = null,
+         delayed = false,
          run_after = clock_timestamp()
    where q.id = p_job_id;
   if found then
@@ -137,8 +138,9 @@ as $$
       select p.provider
         from public.api_providers_v2 as p
        where switchyard.provider_refusal(p.provider) is null
+         and not public.is_quota_exceeded_v2(p.provider)
     ) as open on open.provider = r.provider
-   where q.status = 'pending' and q.run_after <= clock_timestamp()
+   where q.status = 'pending' and q.run_after <= clock_timestamp() and not r.paused
 $$;
 comment on function switchyard.due_jobs() is
   'Jobs that are due and whose provider refuses no claims: work for which a processor is worth calling.';

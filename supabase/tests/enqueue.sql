@@ -42,7 +42,7 @@ select is((select source from public.api_call_queue_v2 where symbol = 'SY-A' and
   'a plain INSERT makes a manual job');
 select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type) values ('SY-A', 'profile')$$, '23505', null,
   'a second live job for the same symbol and data type is impossible');
-select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type) values ('SY-A', 'horoscope')$$, '23503', null,
+select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type) values ('SY-A', 'horoscope')$$, 'SY008', null,
   'a job of an unknown data type is impossible');
 select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type) values ('a b; --', 'quote')$$, '23514', null,
   'a symbol that is none is impossible');

@@ -3,8 +3,8 @@ select plan(14);
 
 create function pg_temp.today() returns date language sql as $$ select (clock_timestamp() at time zone 'UTC')::date $$;
 create function pg_temp.finished(p_symbol text, p_status text, p_days_ago integer) returns void language sql as $$
-  insert into public.api_call_queue_v2 (symbol, data_type, status, finished_at)
-  values (p_symbol, 'quote', p_status, clock_timestamp() - make_interval(days => p_days_ago));
+  insert into public.api_call_queue_v2 (symbol, data_type, provider, status, finished_at)
+  values (p_symbol, 'quote', 'fmp', p_status, clock_timestamp() - make_interval(days => p_days_ago));
 $$;
 
 select is(

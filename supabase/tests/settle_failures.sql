@@ -7,7 +7,7 @@ create function pg_temp.fail(p_symbol text, p_class text, p_more jsonb default '
 returns text language sql as $$
   select public.queue_refresh_if_not_exists_v2(p_symbol, p_data_type);
   update public.api_call_queue_v2 set run_after = clock_timestamp() where symbol = p_symbol and status = 'pending';
-  update public.api_providers_v2 set hold_until = null;
+  update public.api_providers_v2 set hold_until = null, breaker_state = 'closed';
   delete from claimed;
   insert into claimed select id, lease_token from public.get_queue_batch_v2(1, null, true);
   select s.outcome
@@ -50,8 +50,7 @@ select ok((select hold_until > clock_timestamp() + interval '50 seconds' from pu
 delete from switchyard.api_call_queue_v2_live where symbol = 'FA-2';
 
 select is(pg_temp.fail('FA-3', 'auth'), 'released', 'a refused key burns no attempt');
-select ok((select hold_until > clock_timestamp() + interval '4 minutes' from public.api_providers_v2 where provider = 'fmp'),
-  '… and stops the provider');
+select is((select breaker_state from public.api_providers_v2 where provider = 'fmp'), 'open', '… and opens the breaker');
 delete from switchyard.api_call_queue_v2_live where symbol = 'FA-3';
 select is(pg_temp.fail('FA-4', 'quota'), 'released', 'a used-up quota burns no attempt');
 select ok((select hold_until > clock_timestamp() + interval '50 minutes' from public.api_providers_v2 where provider = 'fmp'),
