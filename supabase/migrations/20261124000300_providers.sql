@@ -33,7 +33,7 @@ comment on column public.api_providers_v2.bytes_margin is
 comment on column public.api_providers_v2.hold_until is
   'No job of this provider is claimed before this time; set by a 429 or a used-up quota.';
 comment on column public.api_providers_v2.paused is
-  'Set by pause_provider_v2: nothing is claimed until resume_provider_v2.';
+  'Set by pause_provider_v2: nothing is claimed until pause_provider_v2(…, false).';
 comment on column public.api_providers_v2.breaker_state is
   'closed: claims are open; open: too many attempts failed, or the key was refused; half-open: one job is out as a probe.';
 

@@ -79,7 +79,7 @@ comment on column public.data_type_registry_v2.api_calls_per_batch is
 comment on column public.data_type_registry_v2.estimated_data_size_bytes is
   'Expected bytes of vendor answer per job; a moving average over completed jobs once there are any.';
 comment on column public.data_type_registry_v2.paused is
-  'Set by pause_data_type_v2: nothing of this type is claimed until resume_data_type_v2.';
+  'Set by pause_data_type_v2: nothing of this type is claimed until pause_data_type_v2(…, false).';
 comment on column public.data_type_registry_v2.legacy_cron_jobs is
   'Names under which the legacy cron jobs of this type are known, drifted spellings included.';
 

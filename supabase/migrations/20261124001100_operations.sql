@@ -125,6 +125,190 @@ $$;
 comment on function public.reset_job_immediate_v2(bigint) is
   'Makes a live job due at once and voids its lease, whoever holds it; counts no attempt. False when there is no such live job. For service_role and the SQL editor.';
 
+create function public.extend_leases_v2(p_lease_token uuid, p_lease_seconds integer default 120)
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_extended integer;
+begin
+  if p_lease_seconds is null or p_lease_seconds not between 5 and 3600 then
+    raise exception 'Cannot extend a lease: % seconds, wanted 5 to 3600',
+      coalesce(p_lease_seconds::text, 'null')
+      using errcode = 'SY011', hint = 'Leave p_lease_seconds out for 120';
+  end if;
+  update switchyard.api_call_queue_v2_live as q
+     set lease_expires_at = greatest(
+           q.lease_expires_at, clock_timestamp() + make_interval(secs => p_lease_seconds))
+   where q.status = 'processing'
+     and q.lease_token = p_lease_token
+     and q.lease_expires_at > clock_timestamp();
+  get diagnostics v_extended = row_count;
+  return v_extended;
+end
+$$;
+comment on function public.extend_leases_v2(uuid, integer) is
+  'Lets the jobs that a lease still holds be held longer, from now; never shortens. Returns their number: 0 when the lease is lost. Raises SY011 for an absurd time. For service_role and the SQL editor.';
+
+create function public.cancel_jobs_v2(
+  p_data_type text default null,
+  p_symbol text default null,
+  p_source text default null,
+  p_created_before timestamptz default null
+)
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_conclusions switchyard.job_conclusion[];
+begin
+  if p_data_type is null and p_symbol is null and p_source is null and p_created_before is null then
+    raise exception 'Cannot cancel jobs: no filter was given'
+      using errcode = 'SY016', hint = 'To cancel all, run select cancel_jobs_v2(p_created_before := now())';
+  end if;
+  -- Processing jobs too: their settle then finds the lease lost.
+  select array_agg((
+           c.id, 'failed', 'failed', 0, null,
+           jsonb_build_object('at', clock_timestamp(), 'class', 'permanent', 'code', 'cancelled',
+                              'message', 'Cancelled by cancel_jobs_v2'),
+           0, 0, 0)::switchyard.job_conclusion)
+    into v_conclusions
+    from (
+      select q.id
+        from switchyard.api_call_queue_v2_live as q
+       where (p_data_type is null or q.data_type = p_data_type)
+         and (p_symbol is null or q.symbol = p_symbol)
+         and (p_source is null or q.source = p_source)
+         and (p_created_before is null or q.created_at < p_created_before)
+       order by q.id
+         for update
+    ) as c;
+  if v_conclusions is null then
+    return 0;
+  end if;
+  perform switchyard.conclude_jobs(v_conclusions);
+  perform switchyard.record_event(
+    'cancel',
+    jsonb_build_object('data_type', p_data_type, 'symbol', p_symbol, 'source', p_source,
+                       'created_before', p_created_before),
+    cardinality(v_conclusions));
+  return cardinality(v_conclusions);
+end
+$$;
+comment on function public.cancel_jobs_v2(text, text, text, timestamptz) is
+  'Ends the live jobs that match every given filter as failed, with the error code cancelled; returns their number. Processing jobs too: what their processor settles later changes nothing. Raises SY016 without a filter. For service_role and the SQL editor.';
+
+create function public.retry_failed_jobs_v2(
+  p_data_type text default null,
+  p_symbol text default null,
+  p_failed_after timestamptz default now() - interval '1 day',
+  p_limit integer default 10000
+)
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_made integer := 0;
+  v_source text;
+  v_symbols text[];
+  v_data_types text[];
+  v_priorities integer[];
+begin
+  -- A loop over the three sources, because a job keeps its priority band.
+  for v_source, v_symbols, v_data_types, v_priorities in
+    select f.source, array_agg(f.symbol), array_agg(f.data_type), array_agg(f.priority)
+      from (
+        select distinct on (q.data_type, q.symbol) q.data_type, q.symbol, q.source, q.priority
+          from public.api_call_queue_v2 as q
+          join public.data_type_registry_v2 as r on r.data_type = q.data_type
+         where q.status = 'failed'
+           and q.finished_at > p_failed_after
+           and q.finished_at < 'infinity'
+           and (p_data_type is null or q.data_type = p_data_type)
+           and (p_symbol is null or q.symbol = p_symbol)
+         order by q.data_type, q.symbol, q.finished_at desc
+         limit p_limit
+      ) as f
+     group by f.source
+     order by f.source
+  loop
+    v_made := v_made + switchyard.enqueue_jobs(v_symbols, v_data_types, v_priorities, v_source);
+  end loop;
+  if v_made > 0 then
+    perform switchyard.record_event(
+      'retry', jsonb_build_object('data_type', p_data_type, 'symbol', p_symbol,
+                                  'failed_after', p_failed_after), v_made);
+    perform switchyard.wake_processor();
+  end if;
+  return v_made;
+end
+$$;
+comment on function public.retry_failed_jobs_v2(text, text, timestamptz, integer) is
+  'Queues anew what failed since p_failed_after (by default a day) and matches the filters, each symbol and data type once, with its old priority; the failed jobs stay as they are. Returns the number of new jobs: those that are live again already are not made twice. For service_role and the SQL editor.';
+
+create function public.pause_data_type_v2(p_data_type text, p_paused boolean default true)
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if p_paused is null then
+    raise exception 'Cannot pause data type "%": p_paused is null, wanted true or false', p_data_type
+      using errcode = 'SY016', hint = 'Leave p_paused out to pause';
+  end if;
+  update public.data_type_registry_v2 as r
+     set paused = p_paused
+   where r.data_type = p_data_type;
+  if not found then
+    raise exception 'Cannot pause data type "%": unknown data type', p_data_type
+      using errcode = 'SY008', hint = 'See select data_type from data_type_registry_v2';
+  end if;
+  perform switchyard.record_event(
+    case when p_paused then 'pause' else 'resume' end, '{}', 0, null, p_data_type);
+  if not p_paused then
+    perform switchyard.wake_processor();
+  end if;
+  return p_paused;
+end
+$$;
+comment on function public.pause_data_type_v2(text, boolean) is
+  'Stops claims of a data type, or with false resumes them; jobs wait meanwhile. Raises SY008 for an unknown data type. For the SQL editor.';
+
+create function public.pause_provider_v2(p_provider text, p_paused boolean default true)
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if p_paused is null then
+    raise exception 'Cannot pause provider "%": p_paused is null, wanted true or false', p_provider
+      using errcode = 'SY016', hint = 'Leave p_paused out to pause';
+  end if;
+  update public.api_providers_v2 as p
+     set paused = p_paused, updated_at = clock_timestamp()
+   where p.provider = p_provider;
+  if not found then
+    raise exception 'Cannot pause provider "%": no such provider', p_provider
+      using errcode = 'SY004', hint = 'See select provider from api_providers_v2';
+  end if;
+  perform switchyard.record_event(case when p_paused then 'pause' else 'resume' end, '{}', 0, p_provider);
+  if not p_paused then
+    perform switchyard.wake_processor();
+  end if;
+  return p_paused;
+end
+$$;
+comment on function public.pause_provider_v2(text, boolean) is
+  'Stops claims of all data types of a provider, or with false resumes them. Raises SY004 for an unknown provider. For the SQL editor.';
+
 create function switchyard.due_jobs()
 returns bigint
 language sql
@@ -239,6 +423,11 @@ comment on function public.invoke_processor_loop_v2() is
 revoke all on function
   public.recover_stuck_jobs_v2(),
   switchyard.settle_one_job(jsonb),
+  public.extend_leases_v2(uuid, integer),
+  public.cancel_jobs_v2(text, text, text, timestamptz),
+  public.retry_failed_jobs_v2(text, text, timestamptz, integer),
+  public.pause_data_type_v2(text, boolean),
+  public.pause_provider_v2(text, boolean),
   switchyard.due_jobs(),
   public.complete_queue_job_v2(bigint, uuid, jsonb, integer, bigint),
   public.fail_queue_job_v2(bigint, uuid, text, text, text),
@@ -251,6 +440,9 @@ from public, anon, authenticated, service_role;
 grant execute on function
   public.recover_stuck_jobs_v2(),
   switchyard.settle_one_job(jsonb),
+  public.extend_leases_v2(uuid, integer),
+  public.cancel_jobs_v2(text, text, text, timestamptz),
+  public.retry_failed_jobs_v2(text, text, timestamptz, integer),
   switchyard.due_jobs(),
   public.complete_queue_job_v2(bigint, uuid, jsonb, integer, bigint),
   public.fail_queue_job_v2(bigint, uuid, text, text, text),
