@@ -9,6 +9,24 @@ create table switchyard.claim_cursors (
 comment on table switchyard.claim_cursors is
   'Where the claims of a provider have got to while the head of the claim index is full of dead entries (an old snapshot keeps vacuum away). A row whose next_pass_at is past says nothing.';
 
+create type switchyard.claimed_job as (
+  id bigint,
+  symbol text,
+  data_type text,
+  priority integer,
+  attempts integer,
+  max_attempts integer,
+  lease_token uuid,
+  lease_expires_at timestamptz,
+  batch_size integer,
+  fetcher text,
+  edge_function_name text,
+  calls integer,
+  bytes bigint
+);
+comment on type switchyard.claimed_job is
+  'A job as a processor gets it, and the vendor calls and estimated bytes that its claim counts.';
+
 create function switchyard.provider_refusal(p_provider text)
 returns text
 language plpgsql
@@ -125,7 +143,7 @@ create function switchyard.mark_jobs(
   p_from_job_id bigint,
   p_oldest integer
 )
-returns table (job_id bigint, rank integer, calls integer, bytes bigint)
+returns setof switchyard.claimed_job
 language plpgsql
 volatile
 set search_path = ''
@@ -133,7 +151,6 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set plan_cache_mode = force_generic_plan
 as $$
-#variable_conflict use_column
 declare
   v_held_types text[];
   v_started_at timestamptz := clock_timestamp();
@@ -182,7 +199,8 @@ begin
   ),
   -- The oldest come first; what they displace stays pending.
   candidate as (
-    select c.*, r.batch_size, r.api_calls_per_batch, r.estimated_data_size_bytes
+    select c.*, r.batch_size, r.api_calls_per_batch, r.estimated_data_size_bytes, r.max_attempts,
+           r.fetcher, r.edge_function_name
       from (
         select o.*, 0 as turn from oldest as o
         union all
@@ -198,7 +216,7 @@ begin
            where parent.data_type = r.depends_on and parent.symbol = c.symbol)
   ),
   priced as (
-    select c.id, c.turn, c.priority, c.estimated_data_size_bytes as bytes,
+    select c.*, c.estimated_data_size_bytes as bytes,
            -- Jobs of one type share a group of calls: its first job pays for it.
            case when (row_number() over (
                         partition by c.data_type order by c.turn, -c.priority, c.id) - 1)
@@ -225,7 +243,8 @@ begin
          claimed_at = clock_timestamp()
     from granted as g
    where q.id = g.id and q.finished_at = 'infinity'
-  returning q.id, -q.priority, g.calls, g.bytes;
+  returning q.id, q.symbol, q.data_type, q.priority, q.attempts, g.max_attempts, q.lease_token,
+            q.lease_expires_at, g.batch_size, g.fetcher, g.edge_function_name, g.calls, g.bytes;
 end
 $$;
 comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer) is
@@ -238,7 +257,7 @@ create function switchyard.claim_provider_jobs(
   p_manual boolean,
   p_lease_seconds integer
 )
-returns setof switchyard.api_call_queue_v2_live
+returns setof switchyard.claimed_job
 language plpgsql
 volatile
 set search_path = ''
@@ -253,10 +272,7 @@ declare
   v_refusal text := switchyard.provider_refusal(p_provider);
   v_batch_size integer := p_batch_size;
   v_breaker text;
-  v_ids bigint[];
-  v_ranks integer[];
-  v_calls integer[];
-  v_bytes bigint[];
+  v_jobs switchyard.claimed_job[];
   v_calls_left bigint;
   v_bytes_left bigint;
   v_kept integer;
@@ -292,15 +308,17 @@ begin
                       + random() * 0.999999);
   end if;
 
-  select array_agg(m.job_id order by m.rank, m.job_id), array_agg(m.rank order by m.rank, m.job_id),
-         array_agg(m.calls order by m.rank, m.job_id), array_agg(m.bytes order by m.rank, m.job_id)
-    into v_ids, v_ranks, v_calls, v_bytes
+  select array_agg(m.*::switchyard.claimed_job order by m.priority desc, m.id)
+    into v_jobs
     from switchyard.mark_jobs(
            p_provider, v_batch_size, v_calls_left, v_bytes_left, p_run_id, p_manual, p_lease_seconds,
            v_lease_token, v_cursor.rank, v_cursor.job_id, v_oldest) as m;
-  if v_ids is null then
+  if v_jobs is null then
     return;
   end if;
+  perform switchyard.record_event(
+    'claim', jsonb_build_object('run_id', p_run_id, 'manual', p_manual), cardinality(v_jobs),
+    p_provider);
   v_scan_ms := extract(epoch from clock_timestamp() - v_started_at) * 1000;
 
   -- From here to commit claims of one provider follow one another: the ledger is only exact when
@@ -313,25 +331,29 @@ begin
   v_bytes_left := switchyard.bytes_left(p_provider, p_lease_seconds);
   select count(*) into v_kept
     from (
-      select sum(m.calls) over (order by m.place) as calls, sum(m.bytes) over (order by m.place) as bytes,
+      select sum(m.calls) over (order by m.place) as calls,
+             sum(m.bytes) over (order by m.place) as bytes,
              m.place
-        from unnest(v_calls, v_bytes) with ordinality as m (calls, bytes, place)
+        from unnest(v_jobs) with ordinality as m (
+               id, symbol, data_type, priority, attempts, max_attempts, lease_token,
+               lease_expires_at, batch_size, fetcher, edge_function_name, calls, bytes, place)
     ) as so_far
    where so_far.calls <= v_calls_left
      and so_far.bytes <= v_bytes_left
      and (v_breaker = 'closed' or (so_far.place = 1 and switchyard.provider_refusal(p_provider) is null));
 
-  if v_kept < cardinality(v_ids) then
+  if v_kept < cardinality(v_jobs) then
     update switchyard.api_call_queue_v2_live as q
        set status = 'pending', lease_token = null, lease_expires_at = null
-     where q.id = any (v_ids[v_kept + 1:]) and q.finished_at = 'infinity';
+      from unnest(v_jobs[v_kept + 1:]) as given_back
+     where q.id = given_back.id and q.finished_at = 'infinity';
   end if;
   if v_kept = 0 then
     return;
   end if;
   insert into switchyard.call_grants as g (provider, bucket, calls, bytes)
   select p_provider, date_bin('100 milliseconds', clock_timestamp(), 'epoch'), sum(m.calls), sum(m.bytes)
-    from unnest(v_calls[:v_kept], v_bytes[:v_kept]) as m (calls, bytes)
+    from unnest(v_jobs[:v_kept]) as m
       on conflict (provider, bucket) do update
      set calls = g.calls + excluded.calls,
          bytes = g.bytes + excluded.bytes;
@@ -346,20 +368,17 @@ begin
   -- until then claims go on from where the last one stopped.
   if not v_from_head then
     update switchyard.claim_cursors as c
-       set rank = v_ranks[v_kept], job_id = v_ids[v_kept]
+       set rank = -v_jobs[v_kept].priority, job_id = v_jobs[v_kept].id
      where c.provider = p_provider;
   elsif v_scan_ms > 20 then
     insert into switchyard.claim_cursors (provider, rank, job_id, next_pass_at)
-    values (p_provider, v_ranks[v_kept], v_ids[v_kept],
+    values (p_provider, -v_jobs[v_kept].priority, v_jobs[v_kept].id,
             clock_timestamp() + make_interval(secs => least(v_scan_ms, 100) / 100))
         on conflict (provider) do update
        set rank = excluded.rank, job_id = excluded.job_id, next_pass_at = excluded.next_pass_at;
   end if;
 
-  return query
-    select q.*
-      from unnest(v_ids[:v_kept]) as kept (id)
-      join switchyard.api_call_queue_v2_live as q on q.id = kept.id and q.finished_at = 'infinity';
+  return query select j.* from unnest(v_jobs[:v_kept]) as j;
 end
 $$;
 comment on function switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer) is
@@ -416,19 +435,12 @@ begin
   loop
     exit when v_left <= 0;
     return query
-      select q.id, q.symbol, q.data_type, q.priority, q.attempts, r.max_attempts,
-             q.lease_token, q.lease_expires_at, r.batch_size, r.fetcher, r.edge_function_name
+      select j.id, j.symbol, j.data_type, j.priority, j.attempts, j.max_attempts, j.lease_token,
+             j.lease_expires_at, j.batch_size, j.fetcher, j.edge_function_name
         from switchyard.claim_provider_jobs(
-               v_provider, v_left, p_run_id, coalesce(p_manual, false), p_lease_seconds) as q
-        join public.data_type_registry_v2 as r on r.data_type = q.data_type
-       order by q.priority desc, q.id;
+               v_provider, v_left, p_run_id, coalesce(p_manual, false), p_lease_seconds) as j;
     get diagnostics v_claimed = row_count;
     v_left := v_left - v_claimed;
-    if v_claimed > 0 then
-      perform switchyard.record_event(
-        'claim', jsonb_build_object('run_id', p_run_id, 'manual', coalesce(p_manual, false)),
-        v_claimed, v_provider);
-    end if;
   end loop;
 end
 $$;
