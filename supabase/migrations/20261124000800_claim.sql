@@ -4,10 +4,15 @@ create table switchyard.claim_cursors (
   provider text primary key references public.api_providers_v2 (provider) on delete cascade,
   rank integer not null,
   job_id bigint not null,
+  oldest_id bigint not null,
   next_pass_at timestamptz not null
-) with (fillfactor = 50);
+) with (fillfactor = 20);
 comment on table switchyard.claim_cursors is
-  'Where the claims of a provider have got to while the head of the claim index is full of dead entries (an old snapshot keeps vacuum away). A row whose next_pass_at is past says nothing.';
+  'Where the claims of a provider have got to in the two orders of the queue. Until next_pass_at claims go on from there; then the next one begins at the head.';
+comment on column switchyard.claim_cursors.rank is
+  'Negative priority of the last job; with job_id its place in the order of urgency.';
+comment on column switchyard.claim_cursors.oldest_id is
+  'Last job that was claimed for its age.';
 
 create type switchyard.claimed_job as (
   id bigint,
@@ -22,7 +27,8 @@ create type switchyard.claimed_job as (
   fetcher text,
   edge_function_name text,
   calls integer,
-  bytes bigint
+  bytes bigint,
+  for_its_age boolean
 );
 comment on type switchyard.claimed_job is
   'A job as a processor gets it, and the vendor calls and estimated bytes that its claim counts.';
@@ -141,7 +147,8 @@ create function switchyard.mark_jobs(
   p_lease_token uuid,
   p_from_rank integer,
   p_from_job_id bigint,
-  p_oldest integer
+  p_oldest integer,
+  p_oldest_from bigint
 )
 returns setof switchyard.claimed_job
 language plpgsql
@@ -189,6 +196,7 @@ begin
       from switchyard.api_call_queue_v2_live as q
      where q.provider = p_provider
        and not q.delayed
+       and q.id > p_oldest_from
        and q.status = 'pending'
        and q.run_after <= v_started_at
        and (not p_manual or q.source = 'manual')
@@ -244,11 +252,11 @@ begin
     from granted as g
    where q.id = g.id and q.finished_at = 'infinity'
   returning q.id, q.symbol, q.data_type, q.priority, q.attempts, g.max_attempts, q.lease_token,
-            q.lease_expires_at, g.batch_size, g.fetcher, g.edge_function_name, g.calls, g.bytes;
+            q.lease_expires_at, g.batch_size, g.fetcher, g.edge_function_name, g.calls, g.bytes, g.turn = 0;
 end
 $$;
-comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer) is
-  'Marks due jobs of one provider as processing, most urgent first, as many as the given calls and bytes pay for. Starts at (p_from_rank, p_from_job_id) of the claim index and adds p_oldest of the oldest jobs.';
+comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint) is
+  'Marks due jobs of one provider as processing, most urgent first, as many as the given calls and bytes pay for. Starts at (p_from_rank, p_from_job_id) in the order of urgency and takes p_oldest of the oldest jobs after p_oldest_from first.';
 
 create function switchyard.claim_provider_jobs(
   p_provider text,
@@ -302,18 +310,28 @@ begin
    where c.provider = p_provider and c.next_pass_at > v_started_at;
   v_from_head := not found;
   if v_from_head then
-    v_cursor := (p_provider, -2147483648, 0, v_started_at);
-    -- Some slots go to the oldest jobs, whatever their priority; in a small batch by chance.
-    v_oldest := floor(v_batch_size * switchyard.setting_integer('oldest_slots_percent') / 100.0
-                      + random() * 0.999999);
+    v_cursor := (p_provider, -2147483648, 0, 0, v_started_at);
   end if;
+  -- Some slots go to the oldest jobs, whatever their priority; in a small batch by chance.
+  v_oldest := floor(v_batch_size * switchyard.setting_integer('oldest_slots_percent') / 100.0
+                    + random() * 0.999999);
 
   select array_agg(m.*::switchyard.claimed_job order by m.priority desc, m.id)
     into v_jobs
     from switchyard.mark_jobs(
            p_provider, v_batch_size, v_calls_left, v_bytes_left, p_run_id, p_manual, p_lease_seconds,
-           v_lease_token, v_cursor.rank, v_cursor.job_id, v_oldest) as m;
+           v_lease_token, v_cursor.rank, v_cursor.job_id, v_oldest, v_cursor.oldest_id) as m;
   if v_jobs is null then
+    if not v_from_head then
+      -- Nothing is left from there on: look at the whole queue before saying that it is empty.
+      update switchyard.claim_cursors as c
+         set next_pass_at = v_started_at
+       where c.provider = p_provider;
+      return query
+        select j.*
+          from switchyard.claim_provider_jobs(
+                 p_provider, p_batch_size, p_run_id, p_manual, p_lease_seconds) as j;
+    end if;
     return;
   end if;
   perform switchyard.record_event(
@@ -336,7 +354,8 @@ begin
              m.place
         from unnest(v_jobs) with ordinality as m (
                id, symbol, data_type, priority, attempts, max_attempts, lease_token,
-               lease_expires_at, batch_size, fetcher, edge_function_name, calls, bytes, place)
+               lease_expires_at, batch_size, fetcher, edge_function_name, calls, bytes, for_its_age,
+               place)
     ) as so_far
    where so_far.calls <= v_calls_left
      and so_far.bytes <= v_bytes_left
@@ -363,19 +382,32 @@ begin
      where p.provider = p_provider;
   end if;
 
-  -- An old snapshot anywhere keeps vacuum from the entries of finished jobs, and a scan from the
-  -- head then walks over all of them. Such a scan is repeated only after ten times what it took;
-  -- until then claims go on from where the last one stopped.
-  if not v_from_head then
-    update switchyard.claim_cursors as c
-       set rank = -v_jobs[v_kept].priority, job_id = v_jobs[v_kept].id
-     where c.provider = p_provider;
-  elsif v_scan_ms > 20 then
-    insert into switchyard.claim_cursors (provider, rank, job_id, next_pass_at)
-    values (p_provider, -v_jobs[v_kept].priority, v_jobs[v_kept].id,
-            clock_timestamp() + make_interval(secs => least(v_scan_ms, 100) / 100))
+  -- At the head of the queue lie the jobs that others hold and the entries of those just finished;
+  -- while an old snapshot keeps vacuum away, of all finished since. So under a backlog claims go on
+  -- from where the last one stopped, for 20 ms or ten times what a scan from the head took; what
+  -- comes in or back at the head meanwhile waits that long.
+  if v_kept = v_batch_size and v_batch_size >= 20 then
+    select coalesce(max(-m.priority) filter (where not m.for_its_age), v_cursor.rank),
+           coalesce(max(m.id) filter (where m.for_its_age), v_cursor.oldest_id)
+      into v_cursor.rank, v_cursor.oldest_id
+      from unnest(v_jobs) as m;
+    select coalesce(max(m.id), v_cursor.job_id) into v_cursor.job_id
+      from unnest(v_jobs) as m
+     where not m.for_its_age and -m.priority = v_cursor.rank;
+    if v_from_head then
+      v_cursor.next_pass_at := v_started_at + make_interval(secs => greatest(0.02, least(v_scan_ms / 100, 1)));
+    end if;
+    insert into switchyard.claim_cursors as c (provider, rank, job_id, oldest_id, next_pass_at)
+    select v_cursor.*
         on conflict (provider) do update
-       set rank = excluded.rank, job_id = excluded.job_id, next_pass_at = excluded.next_pass_at;
+       set rank = excluded.rank,
+           job_id = excluded.job_id,
+           oldest_id = excluded.oldest_id,
+           next_pass_at = excluded.next_pass_at;
+  elsif not v_from_head then
+    update switchyard.claim_cursors as c
+       set next_pass_at = v_started_at
+     where c.provider = p_provider;
   end if;
 
   return query select j.* from unnest(v_jobs[:v_kept]) as j;
@@ -456,7 +488,7 @@ revoke all on function
   switchyard.quota_bytes_used(text),
   switchyard.calls_left(text),
   switchyard.bytes_left(text, integer),
-  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer),
+  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 from public, anon, authenticated, service_role;
@@ -465,7 +497,7 @@ grant execute on function
   switchyard.quota_bytes_used(text),
   switchyard.calls_left(text),
   switchyard.bytes_left(text, integer),
-  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer),
+  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 to service_role;

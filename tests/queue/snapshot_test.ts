@@ -39,8 +39,8 @@ Deno.test("claims stay in order and complete while an old snapshot keeps vacuum 
         })`;
         // Every other claim in the mode of slow scans, from the last job on.
         await sql`
-          insert into switchyard.claim_cursors (provider, rank, job_id, next_pass_at)
-          values ('fmp', -1006, 0, clock_timestamp() + interval '1 second')
+          insert into switchyard.claim_cursors (provider, rank, job_id, oldest_id, next_pass_at)
+          values ('fmp', -1006, 0, 0, clock_timestamp() + interval '1 second')
           on conflict (provider) do update
             set next_pass_at = case when random() < 0.5 then clock_timestamp() + interval '1 second'
                                     else clock_timestamp() end`;

@@ -1,0 +1,22 @@
+import type { Benchmark } from "../benchmark.ts";
+import { claimSettleBenchmark } from "./claim_settle.ts";
+import { cpuBenchmark } from "./cpu.ts";
+import { enqueueBenchmark } from "./enqueue.ts";
+import { latencyBenchmark } from "./latency.ts";
+import { limitsBenchmark } from "./limits.ts";
+import { millionBenchmark } from "./million.ts";
+import { snapshotBenchmark } from "./snapshot.ts";
+
+/** Those on the durable server first, then those that start a local stack of their own. */
+export const serverBenchmarks: readonly Benchmark[] = [
+  enqueueBenchmark,
+  claimSettleBenchmark,
+  snapshotBenchmark,
+  millionBenchmark,
+];
+
+export const stackBenchmarks: readonly Benchmark[] = [
+  limitsBenchmark,
+  latencyBenchmark,
+  cpuBenchmark,
+];

@@ -1,0 +1,137 @@
+import postgres from "postgres";
+import { pause } from "../abort.ts";
+import { alone, type Benchmark } from "../benchmark.ts";
+import { FILL_BATCH } from "../contender.ts";
+import {
+  connect,
+  enqueue,
+  runWorkers,
+  symbolsFrom,
+} from "../contenders/switchyard.ts";
+import { formatNumber } from "../statistics.ts";
+import { startTimeline, type Timeline } from "../timeline.ts";
+
+/** Jobs that wait or are being done while the feeder feeds. */
+const BACKLOG = 10_000;
+/** Each comes up again long after its job has finished. */
+const SYMBOLS = 50_000;
+const BATCH = 100;
+const MOST_MB = 20;
+const LEAST_PERCENT = 95;
+
+export const millionBenchmark: Benchmark = {
+  name: "million",
+  title: "After a million jobs",
+  method:
+    "One connection queues jobs in batches of 1,000 so that about 10,000 wait, for 50,000 symbols " +
+    "in turn, while four workers claim and settle batches of 100, until a million jobs have passed. " +
+    "The size is that of the live partition with its indexes at the end (pg_total_relation_size), " +
+    "the rate that of the last tenth as a share of the first.",
+  async run(workbench) {
+    const bench = await workbench.server();
+    const jobs = workbench.quick ? 100_000 : 1_000_000;
+    await bench.admin`truncate switchyard.api_call_queue_v2_live`;
+    await bench.tidy();
+    const timeline = startTimeline(jobs);
+    const ending = new AbortController();
+    const signal = AbortSignal.any([workbench.signal, ending.signal]);
+    const sizes: number[] = [];
+    const tasks = [
+      feed(bench.database.url, timeline, signal),
+      runWorkers({ url: bench.database.url, batch: BATCH, timeline, signal }),
+      watch(bench.database.adminUrl, timeline, sizes, signal),
+    ];
+    try {
+      await Promise.all(tasks);
+    } finally {
+      ending.abort(new Error("Another part of the benchmark failed"));
+      await Promise.allSettled(tasks);
+    }
+    const size = await liveSize(bench.admin);
+    const tenths = Array.from(
+      { length: 10 },
+      (_, tenth) => timeline.rate(tenth / 10, (tenth + 1) / 10),
+    );
+    const percent = 100 * tenths.at(-1)! / tenths[0]!;
+    workbench.progress(
+      `tenths: ${tenths.map(formatNumber).join(", ")} jobs/s; ` +
+        `live partition ${formatNumber(size / 1e6)} MB, at most ${
+          formatNumber(Math.max(size, ...sizes) / 1e6)
+        } MB`,
+    );
+    return {
+      results: [
+        alone({ name: "million/size", value: size / 1e6, unit: "MB" }, {
+          text: `<= ${MOST_MB}`,
+          isMet: (value) => value <= MOST_MB,
+        }),
+        alone({
+          name: "million/rate",
+          value: percent,
+          unit: "% of the first tenth's rate",
+        }, {
+          text: `>= ${LEAST_PERCENT}`,
+          isMet: (value) => value >= LEAST_PERCENT,
+        }),
+      ],
+      details: [
+        `${formatNumber(jobs)} jobs; jobs/s by tenths: ${
+          tenths.map(formatNumber).join(", ")
+        }.`,
+        `The live partition was at most ${
+          formatNumber(Math.max(size, ...sizes) / 1e6)
+        } MB (looked at once a second).`,
+      ],
+    };
+  },
+};
+
+async function feed(
+  url: string,
+  timeline: Timeline,
+  signal: AbortSignal,
+): Promise<void> {
+  const sql = connect(url);
+  try {
+    let made = 0;
+    for (let next = 0; made < timeline.total;) {
+      if (made - timeline.done > BACKLOG - FILL_BATCH) {
+        await pause(1, signal);
+        continue;
+      }
+      signal.throwIfAborted();
+      const count = Math.min(FILL_BATCH, timeline.total - made);
+      const from = next % SYMBOLS;
+      made += await enqueue(
+        sql,
+        symbolsFrom(from, Math.min(from + count, SYMBOLS)),
+      );
+      next = Math.min(from + count, SYMBOLS);
+    }
+  } finally {
+    await sql.end();
+  }
+}
+
+async function watch(
+  url: string,
+  timeline: Timeline,
+  sizes: number[],
+  signal: AbortSignal,
+): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    while (timeline.done < timeline.total) {
+      sizes.push(await liveSize(sql));
+      await pause(1_000, signal);
+    }
+  } finally {
+    await sql.end();
+  }
+}
+
+async function liveSize(sql: postgres.Sql): Promise<number> {
+  const [row] = await sql<[{ bytes: string }]>`
+    select pg_total_relation_size('switchyard.api_call_queue_v2_live') as bytes`;
+  return Number(row.bytes);
+}
