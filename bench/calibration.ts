@@ -1,7 +1,7 @@
 import type { BatchSetting, Contender } from "./contender.ts";
 import type { BenchServer } from "./server.ts";
 import { formatNumber } from "./statistics.ts";
-import { steadyRate, type Timeline } from "./timeline.ts";
+import { startTimeline, steadyRate, type Timeline } from "./timeline.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** A contender with the batch setting that was fastest. */
@@ -15,7 +15,10 @@ export interface Calibrated {
 /** Longest wait for one drain: a queue that slows down that much is reported as failed. */
 const DRAIN_DEADLINE_MS = 15 * 60_000;
 
-/** Fills a tidied queue and drains it; `before` runs between the two. */
+/** Jobs that keep every worker busy at the largest batch until the last measured job is done. */
+const SURPLUS = 10_000;
+
+/** Fills the queue, tidies the server and drains the queue; `before` runs before the drain. */
 export async function fillAndDrain(
   contender: Contender,
   setting: BatchSetting,
@@ -24,14 +27,16 @@ export async function fillAndDrain(
   workbench: Workbench,
   before: () => Promise<void> = () => Promise.resolve(),
 ): Promise<Timeline> {
-  await contender.fill(jobs, workbench.signal);
+  await contender.fill(jobs + SURPLUS, workbench.signal);
   await bench.tidy();
   await before();
   const signal = AbortSignal.any([
     workbench.signal,
     AbortSignal.timeout(DRAIN_DEADLINE_MS),
   ]);
-  return await setting.drain(jobs, signal);
+  const timeline = startTimeline(jobs, SURPLUS);
+  await setting.drain(timeline, signal);
+  return timeline;
 }
 
 /** Tries the batch settings of a contender, each twice, in turn; the better of the two counts. */
@@ -40,7 +45,7 @@ export async function calibrate(
   bench: BenchServer,
   workbench: Workbench,
 ): Promise<Calibrated> {
-  const jobs = workbench.quick ? 8_000 : 20_000;
+  const jobs = workbench.quick ? 20_000 : 40_000;
   const tried = contender.settings.map((setting) => ({
     setting,
     label: setting.label,

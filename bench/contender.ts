@@ -16,8 +16,8 @@ export interface Contender {
 export interface BatchSetting {
   /** For the document: `batches of 100`. */
   label: string;
-  /** Does the jobs that are in the queue, all of them; the timeline is complete when it resolves. */
-  drain(jobs: number, signal: AbortSignal): Promise<Timeline>;
+  /** Does all the jobs of the timeline; they are in the queue. Begins it when it is ready. */
+  drain(timeline: Timeline, signal: AbortSignal): Promise<void>;
 }
 
 /** Jobs in one enqueue of every contender. */

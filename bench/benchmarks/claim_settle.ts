@@ -2,7 +2,7 @@ import { type Benchmark, beside } from "../benchmark.ts";
 import { type Calibrated, fillAndDrain } from "../calibration.ts";
 import { runWorkers } from "../contenders/switchyard.ts";
 import { formatNumber, median } from "../statistics.ts";
-import { startTimeline, steadyRate } from "../timeline.ts";
+import { steadyRate } from "../timeline.ts";
 import type { Workbench } from "../workbench.ts";
 
 const TARGET_RATIO = 1.3;
@@ -13,8 +13,8 @@ export const claimSettleBenchmark: Benchmark = {
   method:
     "Four workers per queue, in one process, handle jobs with a handler that does nothing. " +
     "Every queue first tries several batch settings and keeps the fastest. Then rounds take " +
-    "turns on the same server: fill, vacuum, analyze, checkpoint, drain. The rate leaves out the " +
-    "first tenth of each drain; the medians count.",
+    "turns on the same server: fill, vacuum, analyze, checkpoint, drain. The rate leaves out the first " +
+    "tenth of each drain, and its end, where workers run out of jobs; the medians count.",
   async run(workbench) {
     const bench = await workbench.server();
     const contenders = await workbench.contenders();
@@ -94,18 +94,14 @@ async function withUsage(
     contender,
     {
       label: "with usage",
-      drain: async (jobs, signal) => {
-        const timeline = startTimeline(jobs);
-        const booked = { calls: 1, bytes: 500 };
-        await runWorkers({
+      drain: (timeline, signal) =>
+        runWorkers({
           url: bench.database.url,
           batch,
           timeline,
           signal,
-          booked,
-        });
-        return timeline;
-      },
+          booked: { calls: 1, bytes: 500 },
+        }),
     },
     jobs,
     bench,

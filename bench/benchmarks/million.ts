@@ -32,12 +32,14 @@ export const millionBenchmark: Benchmark = {
     const jobs = workbench.quick ? 100_000 : 1_000_000;
     await bench.admin`truncate switchyard.api_call_queue_v2_live`;
     await bench.tidy();
-    const timeline = startTimeline(jobs);
+    const feeder = createFeeder(bench.database.url);
     const ending = new AbortController();
     const signal = AbortSignal.any([workbench.signal, ending.signal]);
     const sizes: number[] = [];
+    await feeder.fillTo(BACKLOG, signal);
+    const timeline = startTimeline(jobs);
     const tasks = [
-      feed(bench.database.url, timeline, signal),
+      feeder.follow(timeline, signal),
       runWorkers({ url: bench.database.url, batch: BATCH, timeline, signal }),
       watch(bench.database.adminUrl, timeline, sizes, signal),
     ];
@@ -48,6 +50,7 @@ export const millionBenchmark: Benchmark = {
       await Promise.allSettled(tasks);
     }
     const size = await liveSize(bench.admin);
+    await bench.admin`truncate switchyard.api_call_queue_v2_live`;
     const tenths = Array.from(
       { length: 10 },
       (_, tenth) => timeline.rate(tenth / 10, (tenth + 1) / 10),
@@ -86,31 +89,39 @@ export const millionBenchmark: Benchmark = {
   },
 };
 
-async function feed(
-  url: string,
-  timeline: Timeline,
-  signal: AbortSignal,
-): Promise<void> {
+interface Feeder {
+  /** Queues jobs until so many have been queued in all. */
+  fillTo(jobs: number, signal: AbortSignal): Promise<void>;
+  /** Keeps the backlog up until all jobs of the timeline are done, then closes the connection. */
+  follow(timeline: Timeline, signal: AbortSignal): Promise<void>;
+}
+
+function createFeeder(url: string): Feeder {
   const sql = connect(url);
-  try {
-    let made = 0;
-    for (let next = 0; made < timeline.total;) {
-      if (made - timeline.done > BACKLOG - FILL_BATCH) {
-        await pause(1, signal);
-        continue;
-      }
+  let made = 0;
+  let next = 0;
+  const fillTo = async (jobs: number, signal: AbortSignal) => {
+    while (made < jobs) {
       signal.throwIfAborted();
-      const count = Math.min(FILL_BATCH, timeline.total - made);
-      const from = next % SYMBOLS;
-      made += await enqueue(
-        sql,
-        symbolsFrom(from, Math.min(from + count, SYMBOLS)),
-      );
-      next = Math.min(from + count, SYMBOLS);
+      const to = Math.min(next + FILL_BATCH, SYMBOLS);
+      made += await enqueue(sql, symbolsFrom(next, to));
+      next = to % SYMBOLS;
     }
-  } finally {
-    await sql.end();
-  }
+  };
+  return {
+    fillTo,
+    async follow(timeline, signal) {
+      try {
+        while (timeline.done < timeline.total) {
+          if (made < timeline.done + BACKLOG) {
+            await fillTo(timeline.done + BACKLOG, signal);
+          } else await pause(1, signal);
+        }
+      } finally {
+        await sql.end();
+      }
+    },
+  };
 }
 
 async function watch(

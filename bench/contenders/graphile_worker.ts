@@ -5,7 +5,6 @@ import {
   type Contender,
   WORKERS,
 } from "../contender.ts";
-import { startTimeline } from "../timeline.ts";
 import { importPeer, peerVersion } from "./peer_package.ts";
 
 /** The part of graphile-worker that is used. */
@@ -66,8 +65,7 @@ export async function startGraphileWorker(url: string): Promise<Contender> {
     { size: 2_000, concurrentJobs: 48 },
   ].map(({ size, concurrentJobs }): BatchSetting => ({
     label: `local queue of ${size}, ${concurrentJobs} jobs at once`,
-    drain: async (jobs, signal) => {
-      const timeline = startTimeline(jobs);
+    drain: async (timeline, signal) => {
       const runners = await Promise.all(
         Array.from({ length: WORKERS }, () =>
           run({
@@ -85,6 +83,7 @@ export async function startGraphileWorker(url: string): Promise<Contender> {
             taskList: { [TASK]: () => timeline.add(1) },
           })),
       );
+      timeline.begin();
       try {
         await unlessAborted(timeline.finished, signal);
       } finally {
@@ -93,7 +92,6 @@ export async function startGraphileWorker(url: string): Promise<Contender> {
       if (problems[0] !== undefined) {
         throw new Error(`Cannot drain graphile-worker: ${problems[0]}`);
       }
-      return timeline;
     },
   }));
   return {
@@ -102,7 +100,7 @@ export async function startGraphileWorker(url: string): Promise<Contender> {
       `graphile-worker ${version}, four pools of up to 4 connections in one process, ` +
       "jobs fetched through the local queue and completed in batches (completeJobBatchDelay 0); " +
       "jobs go in by addJobs() in batches of 1,000, finished jobs are deleted. " +
-      "The clock stops when the last handler has run, before its deletion.",
+      "A job counts as done when its handler has run, before its deletion.",
     settings,
     fill: async (jobs, signal) => {
       for (const { from, to } of batchesOf(jobs)) {

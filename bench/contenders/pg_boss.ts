@@ -5,7 +5,6 @@ import {
   type Contender,
   WORKERS,
 } from "../contender.ts";
-import { startTimeline } from "../timeline.ts";
 import { importPeer, peerVersion } from "./peer_package.ts";
 
 /** The part of pg-boss that is used. */
@@ -23,6 +22,7 @@ interface PgBoss {
   start(): Promise<unknown>;
   stop(options: { graceful: boolean }): Promise<void>;
   createQueue(name: string): Promise<void>;
+  getQueue(name: string): Promise<unknown>;
   insert(name: string, jobs: { data: object }[]): Promise<unknown>;
   fetch(name: string, options: { batchSize: number }): Promise<Job[]>;
   complete(name: string, jobs: Job[]): Promise<{ affected: number }>;
@@ -60,14 +60,17 @@ export async function startPgBoss(url: string): Promise<Contender> {
   boss.on("error", (error) => problems.push(error));
   await boss.start();
   await boss.createQueue(QUEUE);
+  const openConnections = () =>
+    Promise.all(Array.from({ length: WORKERS }, () => boss.getQueue(QUEUE)));
 
   const settings: BatchSetting[] = [
     ...[200, 500, 1_000, 2_000].map((batch): BatchSetting => ({
       label: `fetch and complete, batches of ${batch}`,
-      drain: async (jobs, signal) => {
-        const timeline = startTimeline(jobs);
+      drain: async (timeline, signal) => {
+        await openConnections();
+        timeline.begin();
         await Promise.all(Array.from({ length: WORKERS }, async () => {
-          while (timeline.done < jobs) {
+          while (timeline.done < timeline.total) {
             signal.throwIfAborted();
             const fetched = await boss.fetch(QUEUE, { batchSize: batch });
             if (fetched.length === 0) return;
@@ -75,18 +78,19 @@ export async function startPgBoss(url: string): Promise<Contender> {
             timeline.add(affected);
           }
         }));
-        if (timeline.done !== jobs) {
+        const { done, total } = timeline;
+        if (done !== total) {
           throw new Error(
-            `Cannot drain pg-boss: ${timeline.done} of ${jobs} jobs were completed`,
+            `Cannot drain pg-boss: ${done} of ${total} jobs were completed`,
           );
         }
-        return timeline;
       },
     })),
     ...[500, 1_000].map((batch): BatchSetting => ({
       label: `work(), bursts, batches of ${batch}`,
-      drain: async (jobs, signal) => {
-        const timeline = startTimeline(jobs);
+      drain: async (timeline, signal) => {
+        await openConnections();
+        timeline.begin();
         await boss.work(QUEUE, {
           batchSize: batch,
           localConcurrency: WORKERS,
@@ -102,7 +106,6 @@ export async function startPgBoss(url: string): Promise<Contender> {
           await boss.offWork(QUEUE, { wait: true });
         }
         if (problems[0] !== undefined) throw problems[0];
-        return timeline;
       },
     })),
   ];

@@ -5,7 +5,7 @@ import {
   type Contender,
   WORKERS,
 } from "../contender.ts";
-import { startTimeline, type Timeline } from "../timeline.ts";
+import type { Timeline } from "../timeline.ts";
 
 /** Milliseconds before a worker that found nothing asks again. */
 const EMPTY_PAUSE_MS = 5;
@@ -27,11 +27,7 @@ export function startSwitchyard(url: string): Promise<Contender> {
   const producer = connect(url);
   const settings = [100, 200, 500, 1_000].map((batch): BatchSetting => ({
     label: `batches of ${batch}`,
-    drain: async (jobs, signal) => {
-      const timeline = startTimeline(jobs);
-      await runWorkers({ url, batch, timeline, signal });
-      return timeline;
-    },
+    drain: (timeline, signal) => runWorkers({ url, batch, timeline, signal }),
   }));
   return Promise.resolve({
     name: "switchyard",
@@ -93,6 +89,8 @@ export async function runWorkers(options: WorkerOptions): Promise<void> {
     () => connect(options.url),
   );
   try {
+    await Promise.all(connections.map((sql) => sql`select 1`));
+    options.timeline.begin();
     await Promise.all(connections.map((sql) => work(sql, options)));
   } finally {
     await Promise.all(connections.map((sql) => sql.end()));

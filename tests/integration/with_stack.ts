@@ -52,16 +52,17 @@ export async function processManually(stack: Stack): Promise<ManualReport> {
   return JSON.parse(text);
 }
 
-/** Asks until the answer is not undefined; fails after a minute. */
+/** Asks until the answer is not undefined; fails when the time (by default a minute) is up. */
 export async function eventually<Answer>(
   what: string,
   ask: () => Promise<Answer | undefined>,
+  timeoutMs = 60_000,
 ): Promise<Answer> {
-  const deadline = performance.now() + 60_000;
+  const deadline = performance.now() + timeoutMs;
   while (true) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    if (performance.now() > deadline) throw new Error(`Waited a minute for ${what}`);
+    if (performance.now() > deadline) throw new Error(`Waited ${timeoutMs / 1_000} s for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -61,7 +61,7 @@ export interface ProcessorOptions {
   leaseSeconds?: number;
   /** Milliseconds that a result waits for others to be settled with. Default: 200. */
   settleDelayMs?: number;
-  /** Milliseconds that claimed jobs wait for a free slot before they are given back. Default: 1,000. */
+  /** Milliseconds that claimed jobs wait for a free slot before they are given back. Default: 700. */
   startWithinMs?: number;
   /** Milliseconds for the groups in flight when the budget ends. Default: 15,000. */
   graceMs?: number;
@@ -229,7 +229,7 @@ function startWork(
     jobsPerGroup = plan.jobsPerGroup;
     release(plan.surplus);
     settle(plan.refused.map(({ job, error }) => ({ job, result: failedResult(job, error) })));
-    crew.take(plan.groups, clock.now() + (options.startWithinMs ?? 1_000));
+    crew.take(plan.groups, clock.now() + (options.startWithinMs ?? 700));
     if (crew.busy === 0) settler.flush();
   }
 

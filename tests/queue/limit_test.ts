@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { fetchContextFromEnv } from "../../supabase/functions/_shared/env.ts";
+import { fetchers } from "../../supabase/functions/_shared/fetchers/index.ts";
+import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
+import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
+import { eventually, withStack } from "../integration/with_stack.ts";
+
+const LIMIT = 300;
+
+Deno.test("four processors with a backlog never pass a strict sliding limit, over two windows", () =>
+  withStack(
+    {
+      cron: false,
+      net: false,
+      activeSymbols: 0,
+      simulator: { callsPerMinute: LIMIT, symbols: 900 },
+    },
+    async ({ stack, sql }) => {
+      await sql`update public.api_providers_v2 set calls_per_minute = ${LIMIT}`;
+      await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
+      const symbols = stack.simulator!.symbols;
+      await sql`insert into public.api_call_queue_v2 (symbol, data_type)
+                select symbol, 'quote' from unnest(${symbols}::text[]) as symbol`;
+      await sql`insert into public.api_call_queue_v2 (symbol, data_type)
+                select symbol, 'financial-statements' from unnest(${
+        symbols.slice(0, 30)
+      }::text[]) as symbol`;
+      await sql`insert into public.profiles (symbol) select unnest(${symbols}::text[])`;
+
+      const env = new Map([
+        ["FMP_API_KEY", stack.simulator!.apiKey],
+        ["FMP_BASE_URL", stack.fmpUrl],
+      ]);
+      const shutdown = new AbortController();
+      const runs = Array.from({ length: 4 }, async () => {
+        const queue = createQueueClient({ url: stack.apiUrl, key: stack.keys.secretKey });
+        const runId = crypto.randomUUID();
+        await queue.startRun(runId, false, { until: Date.now() + 10_000 });
+        return await runProcessor({
+          queue,
+          fetchers,
+          context: fetchContextFromEnv({ get: (name) => env.get(name) }, shutdown.signal),
+          runId,
+          lingerMs: 120_000,
+          signal: shutdown.signal,
+        });
+      });
+      await eventually(
+        "a window and a half of calls",
+        () => Promise.resolve(stack.simulator!.calls >= LIMIT * 1.5 ? true : undefined),
+        90_000,
+      );
+      shutdown.abort();
+      const reports = await Promise.all(runs);
+
+      assert.equal(stack.simulator!.violations, 0);
+      const statuses = new Set(stack.simulator!.ledger.map(({ status }) => status));
+      assert.deepEqual([...statuses], [200]);
+      assert.ok(reports.filter(({ jobs }) => jobs.completed > 0).length > 1, "several took part");
+      const [books] = await sql`select sum(calls)::int as calls from public.api_data_usage_v2`;
+      assert.equal(books!.calls, stack.simulator!.calls, "the books agree with the vendor's");
+    },
+  ));
