@@ -33,6 +33,8 @@ export interface Benchmark {
   title: string;
   /** How it is measured, in a few sentences for the document. */
   method: string;
+  /** Whether it needs the packages of this folder. */
+  usesPeers: boolean;
   run(workbench: Workbench): Promise<Findings>;
 }
 

@@ -33,9 +33,7 @@ export async function describeMachine(
   return [
     [
       "CPU",
-      `${
-        processors[0]?.model.trim() ?? "unknown"
-      }, ${processors.length} cores (${arch()})`,
+      `${processors[0]?.model.trim() ?? "unknown"}, ${processors.length} cores (${arch()})`,
     ],
     ["Memory", `${(totalmem() / 1024 ** 3).toFixed(1)} GiB`],
     ["System", `${type()} ${release()}`],

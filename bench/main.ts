@@ -14,11 +14,9 @@ const ALL = [...serverBenchmarks, ...stackBenchmarks];
 const USAGE = `Usage: npm run bench [-- options]
 
 Measures the queue on PostgreSQL servers of its own and prints a table. A whole run takes about 20
-minutes, wants the machine for itself, and writes docs/benchmarks.md.
+minutes, wants the machine for itself, and writes docs/benchmarks.md (not with --json).
 
-  --only <names>  only these, with commas: ${
-  ALL.map(({ name }) => name).join(", ")
-}
+  --only <names>  only these, with commas: ${ALL.map(({ name }) => name).join(", ")}
   --quick         small sizes, for trying out: the numbers mean little
   --json          print one array of {name, value, unit, target, peer, peer_value, ratio, met}
   --help          print this
@@ -86,9 +84,7 @@ function choose(args: string[]): Choice | undefined {
   });
   if (values.help) return undefined;
   const names = values.only?.flatMap((list) => list.split(","));
-  const unknown = names?.find((name) =>
-    !ALL.some((each) => each.name === name)
-  );
+  const unknown = names?.find((name) => !ALL.some((each) => each.name === name));
   if (unknown !== undefined) {
     throw new Error(`There is no benchmark "${unknown}"`);
   }
@@ -104,7 +100,9 @@ async function measure(
   signal: AbortSignal,
 ): Promise<number> {
   // Known before the first long measurement, not after.
-  for (const peer of ["pg-boss", "graphile-worker"]) await peerVersion(peer);
+  if (chosen.some(({ usesPeers }) => usesPeers)) {
+    for (const peer of ["pg-boss", "graphile-worker"]) await peerVersion(peer);
+  }
 
   let name = "";
   const workbench = createWorkbench({
@@ -131,8 +129,10 @@ async function measure(
     }
   };
   try {
-    name = "machine";
-    machine = await describeMachine((await workbench.server()).admin);
+    if (!json) {
+      name = "machine";
+      machine = await describeMachine((await workbench.server()).admin);
+    }
     await run(serverBenchmarks);
   } finally {
     await workbench.clear();
@@ -149,7 +149,7 @@ async function measure(
     console.log(`\n${resultTable(results).join("\n")}`);
     if (quick) console.log("\nQuick sizes: the numbers mean little");
   }
-  if (!quick && chosen.length === ALL.length) {
+  if (!quick && !json && chosen.length === ALL.length) {
     const document = benchmarkDocument({
       command: "npm run bench",
       date: new Date(),

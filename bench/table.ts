@@ -8,9 +8,7 @@ export function cellsOf(result: Result): string[] {
     result.name,
     `${formatNumber(result.value)} ${result.unit}`,
     result.target ?? "",
-    result.peer === null
-      ? ""
-      : `${result.peer} ${formatNumber(result.peer_value!)}`,
+    result.peer === null ? "" : `${result.peer} ${formatNumber(result.peer_value!)}`,
     result.ratio === null ? "" : result.ratio.toFixed(2),
     result.met === null ? "" : result.met ? "met" : "missed",
   ];

@@ -25,6 +25,7 @@ export const cpuBenchmark: Benchmark = {
     "quotes from the simulator, without a limit in the way. The CPU time of that process (user and " +
     "system, all threads) over a run, divided by its jobs. A first small run boots the worker and is " +
     "left out; the median of the others counts.",
+  usesPeers: false,
   async run({ quick, signal, progress }) {
     const jobs = 1_000;
     const runs = quick ? 2 : 3;
@@ -118,13 +119,9 @@ async function run(
 
 /** CPU time of the processor's worker so far; undefined while there is none. */
 async function processorCpuMs(stack: Stack): Promise<number | undefined> {
-  const worker = stack.functions.workers().find(({ name }) =>
-    name === PROCESSOR
-  );
+  const worker = stack.functions.workers().find(({ name }) => name === PROCESSOR);
   if (worker === undefined) return undefined;
-  return Deno.build.os === "linux"
-    ? await cpuMsOnLinux(worker.pid)
-    : await cpuMsByPs(worker.pid);
+  return Deno.build.os === "linux" ? await cpuMsOnLinux(worker.pid) : await cpuMsByPs(worker.pid);
 }
 
 /** User and system time are the 14th and 15th field, in hundredths of a second. */

@@ -27,6 +27,7 @@ export const latencyBenchmark: Benchmark = {
     "sample, the first one included, the platform has let the function's worker go, and it has to " +
     "boot. Percentiles are samples, not interpolated. The processor's linger is set to 0.1 s so " +
     "that the system is idle again sooner.",
+  usesPeers: false,
   async run({ quick, signal, progress }) {
     const count = quick ? 10 : 50;
     const dataDir = await makeDataDir();
@@ -108,9 +109,7 @@ async function becomeIdle(
       100,
       signal,
       () => {
-        const isThere = stack.functions.workers().some(({ name }) =>
-          name === PROCESSOR
-        );
+        const isThere = stack.functions.workers().some(({ name }) => name === PROCESSOR);
         return isThere ? undefined : true;
       },
     );
@@ -135,9 +134,7 @@ async function sample(
     select public.check_and_queue_stale_batch_v2(${symbol}, array['quote']) as answer`;
   if (row.answer[0]?.queued !== true) {
     throw new Error(
-      `Cannot take a sample: "${symbol}" was not queued: ${
-        row.answer[0]?.reason
-      }`,
+      `Cannot take a sample: "${symbol}" was not queued: ${row.answer[0]?.reason}`,
     );
   }
   const call = await waitFor(
@@ -146,9 +143,7 @@ async function sample(
     5,
     signal,
     () =>
-      simulator.ledger.slice(-5).find((call) =>
-        call.id > before && call.symbols.includes(symbol)
-      ),
+      simulator.ledger.slice(-5).find((call) => call.id > before && call.symbols.includes(symbol)),
   );
   return call.time - started;
 }

@@ -28,6 +28,7 @@ export const limitsBenchmark: Benchmark = {
     "beyond as violations. The first fill of the window is left out. After it the time is taken " +
     "for whole multiples of the limit, from the first call of one to the first call after the last: " +
     "the share of the limit that was used does not depend on where in a burst the clock starts.",
+  usesPeers: false,
   async run(workbench) {
     const all: Findings = { results: [], details: [] };
     for (const limit of LIMITS) {
@@ -58,9 +59,7 @@ async function measure(limit: number, workbench: Workbench): Promise<Findings> {
     const simulator = stack.simulator!;
     await fillBacklog(stack, limit);
     progress(
-      `${limit} calls/min: ${windows + 1} windows, about ${
-        windows + 1
-      } minutes`,
+      `${limit} calls/min: ${windows + 1} windows, about ${windows + 1} minutes`,
     );
     const stop = new AbortController();
     const runs = Array.from(
@@ -121,9 +120,7 @@ async function measure(limit: number, workbench: Workbench): Promise<Findings> {
         }),
       ],
       details: [
-        `${limit} calls/min: ${
-          formatNumber(windows * limit)
-        } calls after the first fill took ${
+        `${limit} calls/min: ${formatNumber(windows * limit)} calls after the first fill took ${
           (elapsedMs / 1_000).toFixed(2)
         } s; the simulator saw ${formatNumber(simulator.calls)} calls in all.`,
       ],

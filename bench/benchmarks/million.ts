@@ -2,12 +2,7 @@ import postgres from "postgres";
 import { pause } from "../abort.ts";
 import { alone, type Benchmark } from "../benchmark.ts";
 import { FILL_BATCH } from "../contender.ts";
-import {
-  connect,
-  enqueue,
-  runWorkers,
-  symbolsFrom,
-} from "../contenders/switchyard.ts";
+import { connect, enqueue, runWorkers, symbolsFrom } from "../contenders/switchyard.ts";
 import { formatNumber } from "../statistics.ts";
 import { startTimeline, type Timeline } from "../timeline.ts";
 
@@ -27,6 +22,7 @@ export const millionBenchmark: Benchmark = {
     "in turn, while four workers claim and settle batches of 100, until a million jobs have passed. " +
     "The size is that of the live partition with its indexes at the end (pg_total_relation_size), " +
     "the rate that of the last tenth as a share of the first.",
+  usesPeers: false,
   async run(workbench) {
     const bench = await workbench.server();
     const jobs = workbench.quick ? 100_000 : 1_000_000;
@@ -78,9 +74,7 @@ export const millionBenchmark: Benchmark = {
         }),
       ],
       details: [
-        `${formatNumber(jobs)} jobs; jobs/s by tenths: ${
-          tenths.map(formatNumber).join(", ")
-        }.`,
+        `${formatNumber(jobs)} jobs; jobs/s by tenths: ${tenths.map(formatNumber).join(", ")}.`,
         `The live partition was at most ${
           formatNumber(Math.max(size, ...sizes) / 1e6)
         } MB (looked at once a second).`,

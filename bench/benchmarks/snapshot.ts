@@ -22,6 +22,7 @@ export const snapshotBenchmark: Benchmark = {
     "session that opens a repeatable-read transaction after the fill and keeps it to the end, so " +
     "that no dead row can be vacuumed. The value is the rate of the last tenth of the second drain " +
     "as a share of the rate of the first one.",
+  usesPeers: true,
   async run(workbench) {
     const contenders = await workbench.contenders();
     const jobs = workbench.quick ? 40_000 : 250_000;
@@ -29,12 +30,8 @@ export const snapshotBenchmark: Benchmark = {
     for (const contender of contenders) {
       const disturbed = await disturb(contender, jobs, workbench);
       workbench.progress(
-        `${disturbed.name}: undisturbed ${
-          formatNumber(disturbed.undisturbed)
-        }/s, last tenth ` +
-          `${formatNumber(disturbed.lastTenth)}/s, ${
-            formatNumber(disturbed.percent)
-          } %`,
+        `${disturbed.name}: undisturbed ${formatNumber(disturbed.undisturbed)}/s, last tenth ` +
+          `${formatNumber(disturbed.lastTenth)}/s, ${formatNumber(disturbed.percent)} %`,
       );
       all.push(disturbed);
     }

@@ -1,10 +1,5 @@
 import { unlessAborted } from "../abort.ts";
-import {
-  batchesOf,
-  type BatchSetting,
-  type Contender,
-  WORKERS,
-} from "../contender.ts";
+import { batchesOf, type BatchSetting, type Contender, WORKERS } from "../contender.ts";
 import { importPeer, peerVersion } from "./peer_package.ts";
 
 /** The part of graphile-worker that is used. */
@@ -96,8 +91,7 @@ export async function startGraphileWorker(url: string): Promise<Contender> {
   }));
   return {
     name: "graphile-worker",
-    description:
-      `graphile-worker ${version}, four pools of up to 4 connections in one process, ` +
+    description: `graphile-worker ${version}, four pools of up to 4 connections in one process, ` +
       "jobs fetched through the local queue and completed in batches (completeJobBatchDelay 0); " +
       "jobs go in by addJobs() in batches of 1,000, finished jobs are deleted. " +
       "A job counts as done when its handler has run, before its deletion.",

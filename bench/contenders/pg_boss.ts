@@ -1,10 +1,5 @@
 import { unlessAborted } from "../abort.ts";
-import {
-  batchesOf,
-  type BatchSetting,
-  type Contender,
-  WORKERS,
-} from "../contender.ts";
+import { batchesOf, type BatchSetting, type Contender, WORKERS } from "../contender.ts";
 import { importPeer, peerVersion } from "./peer_package.ts";
 
 /** The part of pg-boss that is used. */
@@ -111,8 +106,7 @@ export async function startPgBoss(url: string): Promise<Contender> {
   ];
   return {
     name: "pg-boss",
-    description:
-      `pg-boss ${version} with ${WORKERS + 1} connections, four workers, its ` +
+    description: `pg-boss ${version} with ${WORKERS + 1} connections, four workers, its ` +
       "maintenance and scheduling off; jobs go in by insert() in batches of 1,000, " +
       "finished jobs are kept.",
     settings,

@@ -1,10 +1,5 @@
 import postgres from "postgres";
-import {
-  batchesOf,
-  type BatchSetting,
-  type Contender,
-  WORKERS,
-} from "../contender.ts";
+import { batchesOf, type BatchSetting, type Contender, WORKERS } from "../contender.ts";
 import type { Timeline } from "../timeline.ts";
 
 /** Milliseconds before a worker that found nothing asks again. */
@@ -121,9 +116,7 @@ async function work(sql: postgres.Sql, options: WorkerOptions): Promise<void> {
       { job_id: string; outcome: string; detail: string | null }[]
     >`
       select * from public.settle_queue_batch_v2(${sql.json(results)})`;
-    const bad = answers.find(({ outcome }) =>
-      outcome !== "empty" && outcome !== "completed"
-    );
+    const bad = answers.find(({ outcome }) => outcome !== "empty" && outcome !== "completed");
     if (bad !== undefined || answers.length !== jobs.length) {
       throw new Error(
         `Cannot settle ${jobs.length} jobs: ${answers.length} answers, ` +

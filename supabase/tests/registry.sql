@@ -1,5 +1,5 @@
 begin;
-select plan(19);
+select plan(21);
 
 create function pg_temp.register(p_data_type text, p_changes jsonb default '{}')
 returns void
@@ -66,6 +66,10 @@ select is(
   'unknown limits are problems');
 select is(switchyard.has_column('profiles', 'symbol') and not switchyard.has_column('profiles', 'nope'), true,
   'has_column tells present from absent');
+
+insert into switchyard.refresh_state (symbol, data_type, last_checked_at) values ('X', 'copy', now());
+select lives_ok($$delete from public.data_type_registry_v2 where data_type = 'copy'$$, 'a data type without live jobs can be removed');
+select is_empty($$select * from switchyard.refresh_state where data_type = 'copy'$$, '… and its refresh state goes with it');
 
 select * from finish();
 rollback;
