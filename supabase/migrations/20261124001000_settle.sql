@@ -512,13 +512,13 @@ begin
       using errcode = 'SY012', hint = 'Split the results over several calls';
   end if;
 
-  if jsonb_path_exists(p_results, '$[*] ? (@.type() != "object")') then
+  if jsonb_path_exists(p_results, 'strict $[*] ? (@.type() != "object")') then
     return query
       select null::bigint, 'malformed', 0,
              format('a result is not an object but %s', jsonb_typeof(e.item))
         from jsonb_array_elements(p_results) as e (item)
        where jsonb_typeof(e.item) <> 'object';
-    v_results := jsonb_path_query_array(p_results, '$[*] ? (@.type() == "object")');
+    v_results := jsonb_path_query_array(p_results, 'strict $[*] ? (@.type() == "object")');
   end if;
 
   -- Locked in the order of their ids, so that two settles cannot deadlock. The clock is the

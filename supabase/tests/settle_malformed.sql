@@ -1,5 +1,5 @@
 begin;
-select plan(15);
+select plan(16);
 
 insert into public.supported_symbols (symbol) values ('MA-1');
 select public.queue_refresh_if_not_exists_v2('MA-1', 'quote');
@@ -21,6 +21,9 @@ select throws_ok(
   'Cannot settle jobs: 1001 results in one call, wanted at most 1000', 'too many results raise');
 select is_empty($$select * from public.settle_queue_batch_v2('[]')$$, 'no results are no error');
 
+select results_eq($$select outcome, detail from public.settle_queue_batch_v2('[[], 5]')$$,
+  $$values ('malformed', 'a result is not an object but array'), ('malformed', 'a result is not an object but number')$$,
+  'what is no object is malformed, arrays too');
 select is(pg_temp.verdict('{"job_id": "1; drop table"}'), 'malformed: job_id is 1; drop table, wanted a whole number', 'job_id must be a number');
 select is(pg_temp.verdict('{"job_id": null}'), 'malformed: job_id is missing, wanted a whole number', 'job_id must be there');
 select is(pg_temp.verdict('{"lease_token": "abc"}'), 'malformed: lease_token is abc, wanted a uuid', 'lease_token must be a uuid');
