@@ -32,7 +32,15 @@ create table switchyard.settings (
   name text primary key,
   value jsonb not null,
   description text not null,
-  constraint setting_names_are_plain check (name ~ '^[a-z][a-z0-9_]*$')
+  constraint setting_names_are_plain check (name ~ '^[a-z][a-z0-9_]*$'),
+  constraint settings_with_a_unit_are_whole_numbers check (
+    case when name ~ '_(days|seconds|percent|failures|minute)$'
+         then value::text ~ '^[0-9]{1,7}$' and (name !~ '_days$' or value::text::integer >= 1)
+              and (name !~ '_percent$' or value::text::integer <= 100)
+         when name ~ '_share$'
+         then jsonb_typeof(value) = 'number' and value::text::numeric between 0 and 1
+         else true
+    end)
 );
 comment on table switchyard.settings is
   'Numbers that operators may change, one row each, with their unit in the name and a sentence of description.';

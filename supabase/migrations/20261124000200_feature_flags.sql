@@ -82,6 +82,42 @@ $$;
 comment on function switchyard.record_flag_change() is
   'Trigger: writes each change of a flag to switchyard.flag_changes.';
 
+create function switchyard.keep_flags()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if tg_op = 'TRUNCATE' then
+    raise exception 'Cannot truncate feature_flags: Switchyard reads them'
+      using errcode = 'SY003', hint = 'Turn flags off with an UPDATE instead';
+  end if;
+  raise exception 'Cannot % feature flag "%": Switchyard reads it',
+    case tg_op when 'DELETE' then 'delete' else 'rename' end, old.flag_name
+    using errcode = 'SY003', hint = 'Turn it off with an UPDATE of enabled instead';
+end
+$$;
+comment on function switchyard.keep_flags() is
+  'Trigger: the flags that Switchyard reads can be neither renamed nor removed (SY003).';
+
+create trigger keep_flag_name
+  before update of flag_name on public.feature_flags
+  for each row
+  when (old.flag_name <> new.flag_name
+        and old.flag_name in ('use_queue_system', 'use_presence_tracking', 'use_new_staleness_check'))
+  execute function switchyard.keep_flags();
+
+create trigger keep_flag
+  before delete on public.feature_flags
+  for each row
+  when (old.flag_name in ('use_queue_system', 'use_presence_tracking', 'use_new_staleness_check'))
+  execute function switchyard.keep_flags();
+
+create trigger keep_flags
+  before truncate on public.feature_flags
+  for each statement execute function switchyard.keep_flags();
+
 create trigger touch_flag
   before update on public.feature_flags
   for each row execute function switchyard.touch_flag();
@@ -124,6 +160,7 @@ revoke all on table public.feature_flags, switchyard.flag_changes
 grant select on table public.feature_flags, switchyard.flag_changes to service_role;
 
 revoke all on function
+  switchyard.keep_flags(),
   switchyard.touch_flag(),
   switchyard.record_flag_change(),
   public.is_feature_enabled(text)

@@ -160,18 +160,33 @@ begin
     end if;
   end if;
 
+  if exists (
+    with recursive ancestor as (
+      select new.depends_on as data_type
+      union
+      select r.depends_on
+        from public.data_type_registry_v2 as r
+        join ancestor as a on a.data_type = r.data_type
+    )
+    select 1 from ancestor as a where a.data_type = new.data_type
+  ) then
+    raise exception 'Cannot register data type "%": depends_on "%" leads back to it',
+      new.data_type, new.depends_on
+      using errcode = 'SY005', hint = 'Leave depends_on null in one of them';
+  end if;
+
   new.updated_at := clock_timestamp();
   return new;
 end
 $$;
 comment on function switchyard.validate_registry_row() is
-  'Trigger: refuses (SY005) names that are not plain identifiers and functions that cannot be called.';
+  'Trigger: refuses (SY005) names that are not plain identifiers, functions that cannot be called, and circles of depends_on.';
 
 -- Not on estimated_data_size_bytes: settle moves it on every batch.
 create trigger validate_registry_row
   before insert or update of
     data_type, table_name, symbol_column, timestamp_column, conflict_columns, insert_only_columns,
-    source_timestamp_column, staleness_function, condition_function
+    source_timestamp_column, staleness_function, condition_function, depends_on
   on public.data_type_registry_v2
   for each row execute function switchyard.validate_registry_row();
 
@@ -244,6 +259,12 @@ as
       select format('Provider "%s" has no bytes_per_30_days, so no job of it is ever claimed', p.provider)
         from public.api_providers_v2 as p
        where p.provider = r.provider and p.bytes_per_30_days is null
+      union all
+      select format('One group of calls (api_calls_per_batch = %s) is more than provider "%s" allows in a minute',
+                    r.api_calls_per_batch, p.provider)
+        from public.api_providers_v2 as p
+       where p.provider = r.provider
+         and r.api_calls_per_batch > floor(p.calls_per_minute * (1 - p.calls_margin))
       union all
       select format('staleness_function public.%s(timestamptz, integer) is gone', r.staleness_function)
        where to_regprocedure(format('public.%I(timestamptz, integer)', r.staleness_function)) is null

@@ -104,8 +104,10 @@ language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  v_symbol_column text;
 begin
-  select r.provider into new.provider
+  select r.provider, r.symbol_column into new.provider, v_symbol_column
     from public.data_type_registry_v2 as r
    where r.data_type = new.data_type;
   if not found then
@@ -113,15 +115,24 @@ begin
       using errcode = 'SY008',
             hint = 'See select data_type from data_type_registry_v2';
   end if;
+  if (v_symbol_column is null) <> (new.symbol = 'GLOBAL') then
+    raise exception 'Cannot queue "%" for "%": %', new.data_type, new.symbol,
+      case when v_symbol_column is null then 'the data type is global, its only symbol is GLOBAL'
+           else 'GLOBAL is for data types without symbols' end
+      using errcode = 'SY009',
+            hint = 'See select data_type, symbol_column from data_type_registry_v2';
+  end if;
   return new;
 end
 $$;
 comment on function switchyard.complete_new_job() is
-  'Trigger: gives a job that a person inserts the provider of its data type. Raises SY008 for an unknown one.';
+  'Trigger: gives a job that a person inserts the provider of its data type. Raises SY008 for an unknown data type, SY009 for GLOBAL where there are symbols and the reverse.';
 
+-- Not for switchyard.enqueue_jobs, which takes the provider from the registry for a whole set.
 create trigger complete_new_job
   before insert on switchyard.api_call_queue_v2_live
-  for each row when (new.provider is null)
+  for each row
+  when (coalesce(current_setting('switchyard.provider_is_known', true), '') <> 'yes')
   execute function switchyard.complete_new_job();
 
 -- In place of foreign keys, which would cost an index probe and a row lock per job.
@@ -298,6 +309,7 @@ begin
                          - make_interval(days => switchyard.setting_integer('event_retention_days'));
   delete from switchyard.call_grants as g where g.bucket < clock_timestamp() - interval '1 hour';
   delete from switchyard.failed_attempts as f where f.bucket < clock_timestamp() - interval '1 hour';
+  delete from switchyard.caller_checks as c where c.minute < clock_timestamp() - interval '1 hour';
   delete from switchyard.processor_runs as r
    where r.started_at < clock_timestamp()
                         - make_interval(days => switchyard.setting_integer('event_retention_days'));

@@ -50,6 +50,9 @@ declare
   v_active_column text := switchyard.setting('known_symbols_active_column') #>> '{}';
   v_known boolean;
 begin
+  if coalesce(p_symbol !~ '^[A-Za-z0-9^][A-Za-z0-9.^=_-]*$' or length(p_symbol) > 40, true) then
+    return false;
+  end if;
   if v_table is null then
     return true;
   end if;
@@ -63,7 +66,7 @@ begin
 end
 $$;
 comment on function switchyard.is_known_symbol(text) is
-  'Whether a symbol is an active row of the table that the settings name; true for all when they name none.';
+  'Whether a symbol is an active row of the table that the settings name; true for all that look like one when they name none.';
 
 create function switchyard.enqueue_jobs(
   p_symbols text[],
@@ -78,8 +81,20 @@ set search_path = ''
 as $$
 declare
   v_made integer;
+  v_unknown text;
 begin
-  -- Sorted by the unique key, so that two overlapping calls cannot deadlock.
+  select w.data_type into v_unknown
+    from (select distinct unnest(p_data_types) as data_type) as w
+   where not exists (
+     select 1 from public.data_type_registry_v2 as r where r.data_type = w.data_type)
+   limit 1;
+  if found then
+    raise exception 'Cannot queue jobs: unknown data type "%"', coalesce(v_unknown, 'null')
+      using errcode = 'SY008', hint = 'See select data_type from data_type_registry_v2';
+  end if;
+
+  perform set_config('switchyard.provider_is_known', 'yes', true);
+  -- In the order of the unique key, as all that lock several jobs do.
   with wanted as (
     select w.data_type, w.symbol, max(w.priority) as priority
       from unnest(p_symbols, p_data_types, p_priorities) as w (symbol, data_type, priority)
@@ -87,9 +102,12 @@ begin
   ),
   upserted as (
     insert into switchyard.api_call_queue_v2_live as q (symbol, data_type, provider, source, priority)
-    select w.symbol, w.data_type, r.provider, p_source, w.priority
+    select w.symbol, w.data_type, r.provider,
+           coalesce(p_source, case when w.priority < 1000 then 'scheduled'
+                                   when w.priority < 9000 then 'demand' else 'manual' end),
+           w.priority
       from wanted as w
-      left join public.data_type_registry_v2 as r on r.data_type = w.data_type
+      join public.data_type_registry_v2 as r on r.data_type = w.data_type
      order by w.data_type, w.symbol
         on conflict (data_type, symbol) do update
        set priority = excluded.priority,
@@ -98,11 +116,12 @@ begin
     returning (xmax = 0) as made
   )
   select count(*) filter (where u.made) into v_made from upserted as u;
+  perform set_config('switchyard.provider_is_known', '', true);
   return v_made;
 end
 $$;
 comment on function switchyard.enqueue_jobs(text[], text[], integer[], text) is
-  'Puts jobs into the queue, set-based; parallel arrays, priorities in the band of p_source. A live job is kept, its priority only raised. Returns the number of new jobs.';
+  'Puts jobs into the queue, set-based; parallel arrays, priorities in the band of p_source; null takes the source from the band. A live job is kept, its priority only raised. Returns the number of new jobs.';
 
 -- Definer, because it reads the secret key from Vault, which no API role may.
 create function switchyard.post_to_processor(p_body jsonb)

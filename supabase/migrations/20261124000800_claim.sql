@@ -160,6 +160,8 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_held_types text[];
+  v_child_types text[];
+  v_parent_types text[];
   v_started_at timestamptz := clock_timestamp();
 begin
   update switchyard.api_call_queue_v2_live as q
@@ -172,9 +174,16 @@ begin
     ) as due
    where q.id = due.id and q.finished_at = 'infinity';
 
-  select coalesce(array_agg(r.data_type), '{}') into v_held_types
+  -- What cannot go out must not fill the batch either: paused types, and those of which a single
+  -- group of calls or a single job is more than is left.
+  select coalesce(array_agg(r.data_type) filter (
+           where r.paused or r.api_calls_per_batch > p_calls_left
+              or r.estimated_data_size_bytes > p_bytes_left), '{}'),
+         coalesce(array_agg(r.data_type order by r.data_type) filter (where r.depends_on is not null), '{}'),
+         coalesce(array_agg(r.depends_on order by r.data_type) filter (where r.depends_on is not null), '{}')
+    into v_held_types, v_child_types, v_parent_types
     from public.data_type_registry_v2 as r
-   where r.provider = p_provider and r.paused;
+   where r.provider = p_provider;
 
   return query
   with urgent as materialized (
@@ -187,6 +196,12 @@ begin
        and q.run_after <= v_started_at
        and (not p_manual or q.source = 'manual')
        and q.data_type <> all (v_held_types)
+       and (q.data_type <> all (v_child_types)
+            or not exists (
+              select 1
+                from switchyard.api_call_queue_v2_live as parent
+               where parent.data_type = v_parent_types[array_position(v_child_types, q.data_type)]
+                 and parent.symbol = q.symbol))
      order by -q.priority, q.id
      limit p_batch_size
        for update skip locked
@@ -201,6 +216,12 @@ begin
        and q.run_after <= v_started_at
        and (not p_manual or q.source = 'manual')
        and q.data_type <> all (v_held_types)
+       and (q.data_type <> all (v_child_types)
+            or not exists (
+              select 1
+                from switchyard.api_call_queue_v2_live as parent
+               where parent.data_type = v_parent_types[array_position(v_child_types, q.data_type)]
+                 and parent.symbol = q.symbol))
      order by q.id
      limit p_oldest
        for update skip locked
@@ -217,11 +238,6 @@ begin
         limit p_batch_size
       ) as c
       join public.data_type_registry_v2 as r on r.data_type = c.data_type
-     where r.depends_on is null
-        or not exists (
-          select 1
-            from switchyard.api_call_queue_v2_live as parent
-           where parent.data_type = r.depends_on and parent.symbol = c.symbol)
   ),
   priced as (
     select c.*, c.estimated_data_size_bytes as bytes,
@@ -263,7 +279,8 @@ create function switchyard.claim_provider_jobs(
   p_batch_size integer,
   p_run_id uuid,
   p_manual boolean,
-  p_lease_seconds integer
+  p_lease_seconds integer,
+  p_from_head boolean default false
 )
 returns setof switchyard.claimed_job
 language plpgsql
@@ -307,7 +324,7 @@ begin
   v_started_at := clock_timestamp();
   select c.* into v_cursor
     from switchyard.claim_cursors as c
-   where c.provider = p_provider and c.next_pass_at > v_started_at;
+   where c.provider = p_provider and c.next_pass_at > v_started_at and not p_from_head;
   v_from_head := not found;
   if v_from_head then
     v_cursor := (p_provider, -2147483648, 0, 0, v_started_at);
@@ -316,7 +333,7 @@ begin
   v_oldest := floor(v_batch_size * switchyard.setting_integer('oldest_slots_percent') / 100.0
                     + random() * 0.999999);
 
-  select array_agg(m.*::switchyard.claimed_job order by m.priority desc, m.id)
+  select array_agg(m.*::switchyard.claimed_job order by m.for_its_age desc, m.priority desc, m.id)
     into v_jobs
     from switchyard.mark_jobs(
            p_provider, v_batch_size, v_calls_left, v_bytes_left, p_run_id, p_manual, p_lease_seconds,
@@ -324,13 +341,10 @@ begin
   if v_jobs is null then
     if not v_from_head then
       -- Nothing is left from there on: look at the whole queue before saying that it is empty.
-      update switchyard.claim_cursors as c
-         set next_pass_at = v_started_at
-       where c.provider = p_provider;
       return query
         select j.*
           from switchyard.claim_provider_jobs(
-                 p_provider, p_batch_size, p_run_id, p_manual, p_lease_seconds) as j;
+                 p_provider, p_batch_size, p_run_id, p_manual, p_lease_seconds, true) as j;
     end if;
     return;
   end if;
@@ -340,7 +354,8 @@ begin
   v_scan_ms := extract(epoch from clock_timestamp() - v_started_at) * 1000;
 
   -- From here to commit claims of one provider follow one another: the ledger is only exact when
-  -- each sees the grants of the one before. What another claim has used up since is given back.
+  -- each sees the grants of the one before. What another claim has used up since is given back, from
+  -- the end of the order in which the calls were priced: who pays for a group stays in it.
   select p.breaker_state into v_breaker
     from public.api_providers_v2 as p
    where p.provider = p_provider
@@ -413,8 +428,8 @@ begin
   return query select j.* from unnest(v_jobs[:v_kept]) as j;
 end
 $$;
-comment on function switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer) is
-  'Claims jobs of one provider within its limits: counts vendor calls against the grants of the last 61 seconds, and bytes (estimates, what is in flight included) against the quota.';
+comment on function switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean) is
+  'Claims jobs of one provider within its limits: counts vendor calls against the grants of the last 61 seconds, and bytes (estimates, what is in flight included) against the quota. p_from_head: whatever the cursor says.';
 
 create function public.get_queue_batch_v2(
   p_batch_size integer default 50,
@@ -442,8 +457,9 @@ as $$
 #variable_conflict use_column
 declare
   v_provider text;
-  v_left integer := p_batch_size;
+  v_share integer;
   v_claimed integer;
+  v_claimed_so_far integer := 0;
 begin
   if p_batch_size is null or p_batch_size not between 1 and 1000 then
     raise exception 'Cannot claim jobs: batch size is %, wanted 1 to 1000',
@@ -460,19 +476,25 @@ begin
     return;
   end if;
 
-  -- A loop over the few providers, because each has a ledger and limits of its own; in any order,
-  -- so that none can keep the batch from the others.
-  for v_provider in
-    select p.provider from public.api_providers_v2 as p order by random()
+  -- A loop over the few providers, because each has a ledger and limits of its own. In the order of
+  -- their names, or two claims could wait for each other; each with its share of the batch, or the
+  -- first could keep all of it from the others.
+  for v_provider, v_share in
+    select p.provider,
+           ceil(p_batch_size::numeric / count(*) over ()
+                * row_number() over (order by p.provider))::integer
+      from public.api_providers_v2 as p
+     order by p.provider
   loop
-    exit when v_left <= 0;
+    continue when v_claimed_so_far >= v_share;
     return query
       select j.id, j.symbol, j.data_type, j.priority, j.attempts, j.max_attempts, j.lease_token,
              j.lease_expires_at, j.batch_size, j.fetcher, j.edge_function_name
         from switchyard.claim_provider_jobs(
-               v_provider, v_left, p_run_id, coalesce(p_manual, false), p_lease_seconds) as j;
+               v_provider, v_share - v_claimed_so_far, p_run_id, coalesce(p_manual, false),
+               p_lease_seconds) as j;
     get diagnostics v_claimed = row_count;
-    v_left := v_left - v_claimed;
+    v_claimed_so_far := v_claimed_so_far + v_claimed;
   end loop;
 end
 $$;
@@ -489,7 +511,7 @@ revoke all on function
   switchyard.calls_left(text),
   switchyard.bytes_left(text, integer),
   switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
-  switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer),
+  switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
@@ -498,6 +520,6 @@ grant execute on function
   switchyard.calls_left(text),
   switchyard.bytes_left(text, integer),
   switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
-  switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer),
+  switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 to service_role;

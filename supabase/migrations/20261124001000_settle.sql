@@ -258,8 +258,10 @@ begin
      set estimated_data_size_bytes = greatest(1, round(
            0.8 * t.estimated_data_size_bytes + 0.2 * seen.bytes_per_job))
     from (
-      select r.data_type, avg(r.vendor_bytes) as bytes_per_job
+      -- No single answer moves the estimate far: one that is never granted is never corrected.
+      select r.data_type, avg(least(r.vendor_bytes, 10 * known.estimated_data_size_bytes)) as bytes_per_job
         from unnest(p_results) as r
+        join public.data_type_registry_v2 as known on known.data_type = r.data_type
        where r.outcome = 'completed'
        group by r.data_type
       having sum(r.vendor_bytes) > 0
@@ -368,6 +370,8 @@ declare
   v_message text := left(p_result.error ->> 'message', 500);
   v_parent text;
   v_hopeless text;
+  v_parent_is_new boolean;
+  v_lock_timeout text := current_setting('lock_timeout');
 begin
   if v_class = 'rate_limited' then
     perform switchyard.hold_provider(
@@ -388,23 +392,36 @@ begin
                then format('the vendor has no %s for it', r.depends_on)
              when s.consecutive_failures >= parent.max_attempts
                then format('its %s failed %s times in a row', r.depends_on, s.consecutive_failures)
-           end
-      into v_parent, v_hopeless
-      from public.data_type_registry_v2 as r
+           end,
+           s.last_checked_at > q.created_at
+      into v_parent, v_hopeless, v_parent_is_new
+      from switchyard.api_call_queue_v2_live as q
+      join public.data_type_registry_v2 as r on r.data_type = q.data_type
       left join public.data_type_registry_v2 as parent on parent.data_type = r.depends_on
       left join switchyard.refresh_state as s
-        on s.data_type = r.depends_on and s.symbol = p_result.symbol
-     where r.data_type = p_result.data_type;
+        on s.data_type = r.depends_on and s.symbol = q.symbol
+     where q.id = p_result.job_id and q.finished_at = 'infinity';
 
     if v_hopeless is not null then
       v_result.error := v_result.error || jsonb_build_object(
         'class', 'permanent', 'message', format('%s; %s', p_result.error ->> 'message', v_hopeless));
+    elsif v_parent_is_new then
+      -- The parent came since the job was made, and still a row is missing: waiting does not help.
+      v_result.error := v_result.error || '{"class": "retryable"}';
     else
-      -- The parent ranks with its child, so that it is not left behind.
-      perform switchyard.enqueue_jobs(
-        array[p_result.symbol], array[v_parent], array[q.priority], q.source)
-         from switchyard.api_call_queue_v2_live as q
-        where q.id = p_result.job_id;
+      -- The parent ranks with its child, so that it is not left behind. It does not come in the order
+      -- of locks: rather than wait for it in earnest, it is left to the child's next attempt.
+      begin
+        perform set_config('lock_timeout', '100ms', true);
+        perform switchyard.enqueue_jobs(
+          array[p_result.symbol], array[v_parent], array[q.priority], q.source)
+           from switchyard.api_call_queue_v2_live as q
+          where q.id = p_result.job_id;
+        perform set_config('lock_timeout', v_lock_timeout, true);
+      exception when lock_not_available then
+        perform switchyard.record_event(
+          'parent locked', jsonb_build_object('symbol', p_result.symbol), 1, p_result.provider, v_parent);
+      end;
     end if;
   end if;
   perform switchyard.record_event(
@@ -415,7 +432,7 @@ begin
 end
 $$;
 comment on function switchyard.answer_failure(switchyard.held_result) is
-  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; the parent type queued after a missing parent row. Returns the result, made permanent when the parent cannot be had.';
+  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; the parent type queued after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
 
 create function switchyard.read_settle_results(p_results jsonb)
 returns table (
@@ -471,6 +488,8 @@ begin
                  ('retryable', 'rate_limited', 'quota', 'auth', 'permanent', 'dependency'), true) then
             format('error.class is %s, wanted retryable, rate_limited, quota, auth, permanent or dependency',
                    coalesce(left(x.error ->> 'class', 40), 'missing'))
+          when coalesce(x.error ->> 'message', '') = '' then
+            'error.message is missing from a failed result'
           when x.error ->> 'retry_after_seconds' !~ '^[0-9]{1,7}$' then
             format('error.retry_after_seconds is %s, wanted a whole number',
                    left(x.error ->> 'retry_after_seconds', 40))
@@ -521,7 +540,7 @@ begin
     v_results := jsonb_path_query_array(p_results, 'strict $[*] ? (@.type() == "object")');
   end if;
 
-  -- Locked in the order of their ids, so that two settles cannot deadlock. The clock is the
+  -- Locked in the order of the unique key, as all that lock several jobs do. The clock is the
   -- wall clock: the transaction may have waited for these locks past an expiry.
   with held as materialized (
     select q.id, q.symbol, q.data_type, q.provider, q.attempts, r.max_attempts,
@@ -537,7 +556,7 @@ begin
        and q.status = 'processing'
        and q.lease_token::text = x.lease_token
        and q.lease_expires_at > clock_timestamp()
-     order by q.id
+     order by q.data_type, q.symbol
        for update of q
   )
   select array_agg((
@@ -577,6 +596,8 @@ begin
   for v_result in
     select h.* from unnest(v_held) as h
      where h.error ->> 'class' in ('rate_limited', 'quota', 'auth', 'dependency')
+     -- Jobs before providers, as in a claim.
+     order by h.error ->> 'class' <> 'dependency', h.provider
   loop
     v_held[v_result.position] := switchyard.answer_failure(v_result);
   end loop;
@@ -601,6 +622,7 @@ begin
            case h.error ->> 'class'
              when 'retryable' then switchyard.retry_at(h.attempts)
              when 'dependency' then clock_timestamp() + interval '2 seconds'
+             when 'collision' then clock_timestamp() + (0.1 + random()) * interval '1 second'
            end,
            case when h.error is not null then jsonb_build_object(
              'at', clock_timestamp(), 'class', h.error ->> 'class', 'code', h.error ->> 'code',

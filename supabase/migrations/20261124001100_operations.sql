@@ -184,7 +184,7 @@ begin
          and (p_symbol is null or q.symbol = p_symbol)
          and (p_source is null or q.source = p_source)
          and (p_created_before is null or q.created_at < p_created_before)
-       order by q.id
+       order by q.data_type, q.symbol
          for update
     ) as c;
   if v_conclusions is null then
@@ -214,32 +214,28 @@ volatile
 set search_path = ''
 as $$
 declare
-  v_made integer := 0;
-  v_source text;
-  v_symbols text[];
-  v_data_types text[];
-  v_priorities integer[];
+  v_made integer;
 begin
-  -- A loop over the three sources, because a job keeps its priority band.
-  for v_source, v_symbols, v_data_types, v_priorities in
-    select f.source, array_agg(f.symbol), array_agg(f.data_type), array_agg(f.priority)
-      from (
-        select distinct on (q.data_type, q.symbol) q.data_type, q.symbol, q.source, q.priority
-          from public.api_call_queue_v2 as q
-          join public.data_type_registry_v2 as r on r.data_type = q.data_type
-         where q.status = 'failed'
-           and q.finished_at > p_failed_after
-           and q.finished_at < 'infinity'
-           and (p_data_type is null or q.data_type = p_data_type)
-           and (p_symbol is null or q.symbol = p_symbol)
-         order by q.data_type, q.symbol, q.finished_at desc
-         limit p_limit
-      ) as f
-     group by f.source
-     order by f.source
-  loop
-    v_made := v_made + switchyard.enqueue_jobs(v_symbols, v_data_types, v_priorities, v_source);
-  end loop;
+  if p_failed_after is null or p_limit is null or p_limit not between 1 and 100000 then
+    raise exception 'Cannot retry failed jobs: limit is %, failed after %, wanted 1 to 100000 and a time',
+      coalesce(p_limit::text, 'null'), coalesce(p_failed_after::text, 'null')
+      using errcode = 'SY016', hint = 'Leave them out for 10000 and a day ago';
+  end if;
+  select switchyard.enqueue_jobs(
+           array_agg(f.symbol), array_agg(f.data_type), array_agg(f.priority), null)
+    into v_made
+    from (
+      select distinct on (q.data_type, q.symbol) q.data_type, q.symbol, q.priority
+        from public.api_call_queue_v2 as q
+        join public.data_type_registry_v2 as r on r.data_type = q.data_type
+       where q.status = 'failed'
+         and q.finished_at > p_failed_after
+         and q.finished_at < 'infinity'
+         and (p_data_type is null or q.data_type = p_data_type)
+         and (p_symbol is null or q.symbol = p_symbol)
+       order by q.data_type, q.symbol, q.finished_at desc
+       limit p_limit
+    ) as f;
   if v_made > 0 then
     perform switchyard.record_event(
       'retry', jsonb_build_object('data_type', p_data_type, 'symbol', p_symbol,
@@ -250,7 +246,7 @@ begin
 end
 $$;
 comment on function public.retry_failed_jobs_v2(text, text, timestamptz, integer) is
-  'Queues anew what failed since p_failed_after (by default a day) and matches the filters, each symbol and data type once, with its old priority; the failed jobs stay as they are. Returns the number of new jobs: those that are live again already are not made twice. For service_role and the SQL editor.';
+  'Queues anew what failed since p_failed_after (by default a day) and matches the filters, each symbol and data type once, with its old priority; the failed jobs stay as they are. Returns the number of new jobs: those that are live again already are not made twice. Raises SY016 for a null or absurd argument. For service_role and the SQL editor.';
 
 create function public.pause_data_type_v2(p_data_type text, p_paused boolean default true)
 returns boolean
@@ -339,13 +335,18 @@ begin
   if not coalesce(p_manual, false) and not public.is_feature_enabled('use_queue_system') then
     return jsonb_build_object('started', false, 'reason', 'use_queue_system is off');
   end if;
+  if p_run_id is null then
+    raise exception 'Cannot start a processor run: its id is null'
+      using errcode = 'SY016', hint = 'Pass a new uuid';
+  end if;
   insert into switchyard.processor_runs (run_id, manual)
-  values (p_run_id, coalesce(p_manual, false));
+  values (p_run_id, coalesce(p_manual, false))
+      on conflict (run_id) do nothing;
   return jsonb_build_object('started', true, 'reason', null);
 end
 $$;
 comment on function public.start_processor_run_v2(uuid, boolean) is
-  'Registers a processor run. Not started while use_queue_system is off, unless it is manual. For service_role.';
+  'Registers a processor run. Not started while use_queue_system is off, unless it is manual; twice is once. Raises SY016 without an id. For service_role.';
 
 create function public.heartbeat_processor_run_v2(p_run_id uuid)
 returns boolean

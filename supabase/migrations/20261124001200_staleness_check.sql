@@ -152,12 +152,14 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_caller text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
+  v_caller text;
   v_checks integer;
   v_allowed integer := switchyard.setting_integer('caller_checks_per_minute');
 begin
-  -- Only callers from outside are counted: a service or a person in the SQL editor has no sub.
-  if v_caller is not null then
+  -- Only callers from outside are counted: a service or a person in the SQL editor is not.
+  if current_setting('role', true) = 'authenticated' then
+    v_caller := coalesce(
+      nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', 'without sub');
     delete from switchyard.caller_checks as c
      where c.caller = v_caller and c.minute < date_trunc('minute', clock_timestamp());
     insert into switchyard.caller_checks as c (caller, minute, checks)
@@ -165,13 +167,21 @@ begin
         on conflict (caller, minute) do update set checks = c.checks + 1
     returning c.checks into v_checks;
     if v_checks > v_allowed then
-      raise exception 'Cannot check "%": more than % checks in this minute', new.symbol, v_allowed
+      raise exception 'Cannot check "%": more than % checks in this minute', left(new.symbol, 40), v_allowed
         using errcode = 'SY014', hint = 'Wait for the next minute, and ask for several data types in one call';
     end if;
-    if cardinality(new.data_types) > 50 then
-      raise exception 'Cannot check "%": % data types in one call, wanted at most 50',
-        new.symbol, cardinality(new.data_types)
-        using errcode = 'SY008', hint = 'Ask only for what is on screen';
+    -- Answered, not raised: an error would take the count back with it.
+    if not (new.symbol is not distinct from 'GLOBAL' or switchyard.is_known_symbol(new.symbol))
+       or coalesce(cardinality(new.data_types), 0) not between 1 and 50
+       or exists (
+         select 1 from unnest(new.data_types) as wanted (data_type)
+          where not exists (
+            select 1 from public.data_type_registry_v2 as r where r.data_type = wanted.data_type))
+    then
+      new.answer := jsonb_build_array(jsonb_build_object(
+        'data_type', null, 'stale', null, 'queued', false,
+        'reason', 'unknown symbol or data type, or not 1 to 50 data types'));
+      return new;
     end if;
     -- Capped: no single viewer outranks a symbol that a hundred look at.
     new.priority := least(greatest(new.priority, 1000), 1100);
@@ -181,7 +191,7 @@ begin
 end
 $$;
 comment on function switchyard.answer_refresh_request() is
-  'Trigger: limits the caller''s rate (SY014), caps the priority, and answers the request.';
+  'Trigger: limits a signed-in caller''s rate (SY014), caps the priority, and answers the request.';
 
 create trigger answer_refresh_request
   instead of insert on switchyard.refresh_requests
@@ -202,7 +212,7 @@ as $$
   returning answer
 $$;
 comment on function public.check_and_queue_stale_batch_v2(text, text[], integer) is
-  'For one symbol: which of these data types are stale, and queue those that are: [{data_type, stale, queued, reason}]. Priority 1000 to 8999, capped at 1100 for signed-in users, who may ask caller_checks_per_minute times a minute. Raises SY008 (unknown data type), SY009 (unknown symbol), SY010 (priority), SY014 (too many checks). For authenticated, service_role and the SQL editor.';
+  'For one symbol: which of these data types are stale, and queue those that are: [{data_type, stale, queued, reason}]. Priority 1000 to 8999, capped at 1100 for signed-in users, who may ask caller_checks_per_minute times a minute (SY014) and get an answer with a reason in place of the errors. Raises SY008 (unknown data type), SY009 (unknown symbol), SY010 (priority). For authenticated, service_role and the SQL editor.';
 
 alter table switchyard.caller_checks enable row level security;
 

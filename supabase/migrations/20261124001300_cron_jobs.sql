@@ -31,9 +31,10 @@ begin
   select string_agg(format('"%s"', j.job_name), ', ') into v_missing
     from switchyard.cron_jobs as j
    where p_active
-     and not exists (select 1 from cron.job as c where c.jobname = j.job_name);
+     and not exists (
+       select 1 from cron.job as c where c.jobname = j.job_name and c.username = current_user);
   if v_missing is not null then
-    raise exception 'Cannot turn use_queue_system on: cron job % is not scheduled', v_missing
+    raise exception 'Cannot turn use_queue_system on: cron job % is not scheduled by %', v_missing, current_user
       using errcode = 'SY015',
             hint = 'Run select switchyard.schedule_cron_jobs()';
   end if;
@@ -52,7 +53,7 @@ begin
 end
 $$;
 comment on function switchyard.set_cron_jobs_active(boolean) is
-  'Makes all cron jobs of Switchyard active or inactive; returns how many changed. Raises SY015 when one is not scheduled.';
+  'Makes all cron jobs of Switchyard active or inactive; returns how many changed. Raises SY015 when one is not scheduled, or by another role.';
 
 create function switchyard.schedule_cron_jobs()
 returns integer
@@ -86,27 +87,17 @@ volatile
 set search_path = ''
 as $$
 begin
-  if tg_op = 'DELETE' then
-    raise exception 'Cannot delete feature flag "use_queue_system": Switchyard reads it'
-      using errcode = 'SY003', hint = 'Turn it off with an UPDATE instead';
-  end if;
   perform switchyard.set_cron_jobs_active(new.enabled);
   return null;
 end
 $$;
 comment on function switchyard.follow_queue_flag() is
-  'Trigger: use_queue_system switches the cron jobs in the same transaction, and cannot be deleted.';
+  'Trigger: use_queue_system switches the cron jobs in the same transaction.';
 
-create trigger follow_queue_flag_change
+create trigger follow_queue_flag
   after update of enabled on public.feature_flags
   for each row
   when (new.flag_name = 'use_queue_system')
-  execute function switchyard.follow_queue_flag();
-
-create trigger follow_queue_flag_delete
-  after delete on public.feature_flags
-  for each row
-  when (old.flag_name = 'use_queue_system')
   execute function switchyard.follow_queue_flag();
 
 alter table switchyard.cron_jobs enable row level security;

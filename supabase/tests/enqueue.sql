@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(24);
 
 insert into public.supported_symbols (symbol, is_active) values
   ('SY-A', true), ('SY-B', true), ('SY-OFF', false);
@@ -44,6 +44,15 @@ select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type) valu
   'a second live job for the same symbol and data type is impossible');
 select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type) values ('SY-A', 'horoscope')$$, 'SY008', null,
   'a job of an unknown data type is impossible');
+insert into public.api_call_queue_v2 (symbol, data_type, provider) values ('SY-C', 'quote', 'bogus');
+select is((select provider from public.api_call_queue_v2 where symbol = 'SY-C'), 'fmp',
+  'the provider is that of the data type, whatever a person writes');
+select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type, provider) values ('SY-D', 'horoscope', 'fmp')$$,
+  'SY008', null, 'also with a provider an unknown data type raises');
+select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type) values ('GLOBAL', 'quote')$$, 'SY009', null,
+  'GLOBAL is no symbol of a type by symbol');
+select throws_ok($$select switchyard.enqueue_jobs(array['SY-A'], array['horoscope'], array[1000], 'demand')$$, 'SY008',
+  'Cannot queue jobs: unknown data type "horoscope"', 'a set with an unknown data type raises');
 select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type) values ('a b; --', 'quote')$$, '23514', null,
   'a symbol that is none is impossible');
 select throws_ok($$insert into public.api_call_queue_v2 (symbol, data_type, status) values ('SY-B', 'profile', 'processing')$$,

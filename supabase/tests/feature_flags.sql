@@ -1,5 +1,5 @@
 begin;
-select plan(13);
+select plan(16);
 
 select results_eq(
   $$select flag_name, enabled from public.feature_flags order by flag_name$$,
@@ -50,11 +50,18 @@ select results_eq(
 select throws_ok(
   $$delete from public.feature_flags where flag_name = 'use_queue_system'$$, 'SY003', null,
   'use_queue_system cannot be deleted');
+select throws_ok(
+  $$delete from public.feature_flags where flag_name = 'use_new_staleness_check'$$, 'SY003', null,
+  'nor can the other flags that Switchyard reads');
+select throws_ok(
+  $$update public.feature_flags set flag_name = 'renamed' where flag_name = 'use_queue_system'$$, 'SY003',
+  'Cannot rename feature flag "use_queue_system": Switchyard reads it', 'nor renamed');
+select throws_ok('truncate public.feature_flags', 'SY003', null, 'nor all truncated away');
 
 select cron.unschedule('invoke-queue-processor-v2');
 select throws_ok(
   $$update public.feature_flags set enabled = true where flag_name = 'use_queue_system'$$, 'SY015',
-  'Cannot turn use_queue_system on: cron job "invoke-queue-processor-v2" is not scheduled',
+  'Cannot turn use_queue_system on: cron job "invoke-queue-processor-v2" is not scheduled by postgres',
   'the flag does not go on while a cron job is missing');
 
 select * from finish();

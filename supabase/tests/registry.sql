@@ -1,5 +1,5 @@
 begin;
-select plan(21);
+select plan(23);
 
 create function pg_temp.register(p_data_type text, p_changes jsonb default '{}')
 returns void
@@ -60,6 +60,13 @@ select results_eq(
     ('public.live_quote_indicators has no unique index on exactly (exchange)')$$,
   'what cannot be refused is listed with a sentence each');
 
+select throws_ok($$update public.data_type_registry_v2 set depends_on = 'financial-statements' where data_type = 'profile'$$,
+  'SY005', 'Cannot register data type "profile": depends_on "financial-statements" leads back to it',
+  'types cannot depend on each other in a circle');
+update public.api_providers_v2 set calls_per_minute = 2 where provider = 'fmp';
+select results_eq($$select problem from public.registry_problems_v2 where data_type = 'financial-statements'$$,
+  $$values ('One group of calls (api_calls_per_batch = 3) is more than provider "fmp" allows in a minute')$$,
+  'calls that never fit the limit are a problem');
 update public.api_providers_v2 set calls_per_minute = null, bytes_per_30_days = null where provider = 'fmp';
 select is(
   (select count(*) from public.registry_problems_v2 where data_type = 'quote'), 2::bigint,

@@ -1,5 +1,5 @@
 begin;
-select plan(25);
+select plan(27);
 
 insert into public.supported_symbols (symbol) select 'FA-' || n from generate_series(1, 9) as n;
 create temp table claimed (id bigint, lease_token uuid);
@@ -71,6 +71,12 @@ select is(pg_temp.fail('FA-6', 'dependency', '{}', 'financial-statements'), 'fai
 select is(
   (select last_error from public.api_call_queue_v2 where symbol = 'FA-6'),
   'told by the test; the vendor has no profile for it', '… and the error says why');
+select public.queue_refresh_if_not_exists_v2('FA-8', 'financial-statements');
+insert into switchyard.refresh_state (symbol, data_type, last_checked_at) values ('FA-8', 'profile', clock_timestamp());
+select is(pg_temp.fail('FA-8', 'dependency', '{}', 'financial-statements'), 'rescheduled',
+  'when the parent came since the job was made, a missing row counts an attempt');
+select is_empty($$select * from public.api_call_queue_v2 where symbol = 'FA-8' and data_type = 'profile'$$,
+  '… and the parent is not queued again');
 select is(pg_temp.fail('FA-7', 'dependency'), 'failed', 'a type without a parent cannot wait for one');
 
 select ok(switchyard.retry_at(0) between clock_timestamp() + interval '2 seconds' and clock_timestamp() + interval '8 seconds',

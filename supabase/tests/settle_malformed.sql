@@ -1,5 +1,5 @@
 begin;
-select plan(16);
+select plan(17);
 
 insert into public.supported_symbols (symbol) values ('MA-1');
 select public.queue_refresh_if_not_exists_v2('MA-1', 'quote');
@@ -36,6 +36,8 @@ select is(pg_temp.verdict('{"bytes": "1e99"}'), 'malformed: bytes is 1e99, wante
 select is(pg_temp.verdict('{"outcome": "failed"}'), 'malformed: error is missing from a failed result', 'a failed result has an error');
 select is(pg_temp.verdict('{"outcome": "failed", "error": {"class": "odd"}}'),
   'malformed: error.class is odd, wanted retryable, rate_limited, quota, auth, permanent or dependency', 'of a known class');
+select is(pg_temp.verdict('{"outcome": "failed", "error": {"class": "retryable"}}'),
+  'malformed: error.message is missing from a failed result', 'and with a message');
 select is((select status from public.api_call_queue_v2 where symbol = 'MA-1'), 'processing',
   'nothing malformed has changed the job');
 

@@ -1,5 +1,5 @@
 begin;
-select plan(23);
+select plan(26);
 
 insert into public.supported_symbols (symbol) values ('SC-1'), ('SC-2');
 insert into public.profiles (symbol) values ('SC-1');
@@ -57,6 +57,17 @@ select throws_ok($$select public.check_and_queue_stale_batch_v2('SC-1', array['q
 -- As a signed-in user.
 update switchyard.settings set value = '2' where name = 'caller_checks_per_minute';
 set local role authenticated;
+set local request.jwt.claims = '{"sub": "5f0c9f6e-0000-4000-8000-000000000002", "role": "authenticated"}';
+select is(public.check_and_queue_stale_batch_v2('SC-9', array['quote']) -> 0 ->> 'reason',
+  'unknown symbol or data type, or not 1 to 50 data types', 'a signed-in user gets an answer for an unknown symbol');
+select public.check_and_queue_stale_batch_v2('SC-1', array['horoscope']);
+select throws_ok($$select public.check_and_queue_stale_batch_v2('SC-9', array['quote'])$$, 'SY014', null,
+  '… which counts like any other');
+set local request.jwt.claims = '{"role": "authenticated"}';
+select public.check_and_queue_stale_batch_v2('SC-2', array['quote']);
+select public.check_and_queue_stale_batch_v2('SC-2', array['quote']);
+select throws_ok($$select public.check_and_queue_stale_batch_v2('SC-2', array['quote'])$$, 'SY014', null,
+  'callers without a sub share one count');
 set local request.jwt.claims = '{"sub": "5f0c9f6e-0000-4000-8000-000000000001", "role": "authenticated"}';
 select lives_ok($$select public.check_and_queue_stale_batch_v2('SC-2', array['quote'], 8999)$$, 'a signed-in user may ask');
 select lives_ok($$select public.check_and_queue_stale_batch_v2('SC-2', array['quote'])$$, '… a second time');
