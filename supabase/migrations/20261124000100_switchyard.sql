@@ -50,6 +50,7 @@ insert into switchyard.settings (name, value, description) values
   ('failed_retention_days', '30', 'Failed jobs are kept for this many days after they finished'),
   ('usage_retention_days', '35', 'Hourly usage is kept for this many days; the byte quota looks back 30'),
   ('event_retention_days', '14', 'Queue events and processor runs are kept for this many days'),
+  ('run_details_retention_days', '3', 'Run details of Switchyard''s own cron jobs are kept for this many days'),
   ('partitions_ahead_days', '7', 'Day partitions of the queue are made this many days ahead'),
   ('processor_alive_seconds', '20', 'A processor run counts as alive for this long after its last heartbeat'),
   ('oldest_slots_percent', '10', 'Share of each claim that goes to the oldest jobs, whatever their priority'),

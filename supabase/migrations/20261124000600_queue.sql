@@ -313,11 +313,19 @@ begin
   delete from switchyard.processor_runs as r
    where r.started_at < clock_timestamp()
                         - make_interval(days => switchyard.setting_integer('event_retention_days'));
+  -- pg_cron never prunes its history; ours is ours to prune.
+  delete from cron.job_run_details as d
+   using cron.job as c, switchyard.cron_jobs as own
+   where c.jobid = d.jobid
+     and own.job_name = c.jobname
+     and c.username = current_user
+     and d.end_time < clock_timestamp()
+                      - make_interval(days => switchyard.setting_integer('run_details_retention_days'));
   perform switchyard.record_event('maintain');
 end
 $$;
 comment on function public.maintain_queue_partitions_v2() is
-  'Makes day partitions ahead, drops those past retention, prunes usage, events and processor runs. Returns what it did, one row per partition; a partition that is locked is left for the next run and reported. Safe to call at any time, twice in a row too. For postgres.';
+  'Makes day partitions ahead, drops those past retention, prunes usage, events, processor runs and the run details of Switchyard''s own cron jobs. Returns what it did, one row per partition; a partition that is locked is left for the next run and reported. Safe to call at any time, twice in a row too. For postgres.';
 
 alter table public.api_call_queue_v2 enable row level security;
 alter table switchyard.api_call_queue_v2_live enable row level security;
