@@ -50,3 +50,23 @@ export async function waitFor<Answer>(
     await pause(everyMs, signal);
   }
 }
+
+/**
+ * Starts something that would stop itself when its signal aborts. The signal that it gets aborts
+ * with `signal`, but only until it has started: afterwards its user stops it, once its own
+ * connections are closed.
+ */
+export async function started<Part>(
+  signal: AbortSignal,
+  start: (signal: AbortSignal) => Promise<Part>,
+): Promise<Part> {
+  signal.throwIfAborted();
+  const starting = new AbortController();
+  const onAbort = () => starting.abort(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await start(starting.signal);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

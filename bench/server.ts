@@ -4,6 +4,7 @@ import { type Database, startDatabase } from "../local/database/embedded.ts";
 import { installAuthSchema } from "../local/gateway.ts";
 import { applyMigrations } from "../local/migrations.ts";
 import { applyLegacyBaseline, applyPlatform } from "../local/platform/apply.ts";
+import { started } from "./abort.ts";
 
 /** A Postgres server with Switchyard installed, that flushes every commit to disk. */
 export interface BenchServer {
@@ -38,7 +39,10 @@ export async function startBenchServer(
   try {
     const dataDir = await makeDataDir();
     parts.defer(dataDir.remove);
-    const database = await startDatabase({ dataDir: dataDir.path, signal });
+    const database = await started(
+      signal,
+      (starting) => startDatabase({ dataDir: dataDir.path, signal: starting }),
+    );
     parts.defer(() => database.stop());
     await applyPlatform({ adminUrl: database.adminUrl });
     await installAuthSchema(database.adminUrl);
@@ -49,7 +53,7 @@ export async function startBenchServer(
       signal,
     });
     const admin = postgres(database.adminUrl, { max: 1, onnotice: () => {} });
-    parts.defer(() => admin.end());
+    parts.defer(() => admin.end({ timeout: 5 }));
     await requireDurability(admin);
     await openLimits(admin);
     await admin`

@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { z } from "zod";
 import { type Stack, startStack } from "../../local/stack.ts";
+import { started } from "../abort.ts";
 import { alone, type Benchmark } from "../benchmark.ts";
 import { batchesOf } from "../contender.ts";
 import { enqueue } from "../contenders/switchyard.ts";
@@ -32,17 +33,18 @@ export const cpuBenchmark: Benchmark = {
     const dataDir = await makeDataDir();
     let stack: Stack | undefined;
     try {
-      stack = await startStack({
-        dataDir: dataDir.path,
-        cron: false,
-        net: false,
-        functionEnv: {
-          PROCESSOR_MOST_JOBS: String(jobs),
-          PROCESSOR_LINGER_MS: "0",
-        },
-        simulator: { symbols: jobs },
-        signal,
-      });
+      stack = await started(signal, (starting) =>
+        startStack({
+          dataDir: dataDir.path,
+          cron: false,
+          net: false,
+          functionEnv: {
+            PROCESSOR_MOST_JOBS: String(jobs),
+            PROCESSOR_LINGER_MS: "0",
+          },
+          simulator: { symbols: jobs },
+          signal: starting,
+        }));
       const sql = postgres(stack.databaseUrl, { max: 1, onnotice: () => {} });
       try {
         await openLimits(sql);
@@ -72,7 +74,7 @@ export const cpuBenchmark: Benchmark = {
           ],
         };
       } finally {
-        await sql.end();
+        await sql.end({ timeout: 5 });
       }
     } finally {
       await stack?.stop();

@@ -54,7 +54,7 @@ export const enqueueBenchmark: Benchmark = {
       }
       await empty(admin);
     } finally {
-      await sql.end();
+      await sql.end({ timeout: 5 });
       await admin`drop table switchyard.bench_bare`;
     }
     return {

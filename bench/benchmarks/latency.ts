@@ -1,6 +1,6 @@
 import postgres from "postgres";
 import { type Stack, startStack } from "../../local/stack.ts";
-import { pause, waitFor } from "../abort.ts";
+import { pause, started, waitFor } from "../abort.ts";
 import { alone, type Benchmark } from "../benchmark.ts";
 import { makeDataDir } from "../server.ts";
 import { formatNumber, percentile } from "../statistics.ts";
@@ -34,13 +34,14 @@ export const latencyBenchmark: Benchmark = {
     let stack: Stack | undefined;
     const samples: Sample[] = [];
     try {
-      stack = await startStack({
-        dataDir: dataDir.path,
-        cron: false,
-        activeSymbols: count,
-        functionEnv: { PROCESSOR_LINGER_MS: "100" },
-        signal,
-      });
+      stack = await started(signal, (starting) =>
+        startStack({
+          dataDir: dataDir.path,
+          cron: false,
+          activeSymbols: count,
+          functionEnv: { PROCESSOR_LINGER_MS: "100" },
+          signal: starting,
+        }));
       const sql = postgres(stack.databaseUrl, { max: 1, onnotice: () => {} });
       try {
         await sql`update public.data_type_registry_v2 set stage = 'live' where data_type = 'quote'`;
@@ -54,7 +55,7 @@ export const latencyBenchmark: Benchmark = {
           samples.push({ ms: await sample(stack, sql, symbol, signal), cold });
         }
       } finally {
-        await sql.end();
+        await sql.end({ timeout: 5 });
       }
     } finally {
       await stack?.stop();

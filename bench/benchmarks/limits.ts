@@ -4,7 +4,7 @@ import { type Stack, startStack } from "../../local/stack.ts";
 import { fetchers } from "../../supabase/functions/_shared/fetchers/index.ts";
 import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
 import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
-import { waitFor } from "../abort.ts";
+import { started, waitFor } from "../abort.ts";
 import { alone, type Benchmark, type Findings } from "../benchmark.ts";
 import { batchesOf } from "../contender.ts";
 import { enqueue } from "../contenders/switchyard.ts";
@@ -48,14 +48,15 @@ async function measure(limit: number, workbench: Workbench): Promise<Findings> {
   const dataDir = await makeDataDir();
   let stack: Stack | undefined;
   try {
-    stack = await startStack({
-      dataDir: dataDir.path,
-      cron: false,
-      net: false,
-      // More than will be called: the backlog must last.
-      simulator: { callsPerMinute: limit, symbols: wanted + limit },
-      signal,
-    });
+    stack = await started(signal, (starting) =>
+      startStack({
+        dataDir: dataDir.path,
+        cron: false,
+        net: false,
+        // More than will be called: the backlog must last.
+        simulator: { callsPerMinute: limit, symbols: wanted + limit },
+        signal: starting,
+      }));
     const simulator = stack.simulator!;
     await fillBacklog(stack, limit);
     progress(
@@ -146,7 +147,7 @@ async function fillBacklog(stack: Stack, limit: number): Promise<void> {
       await enqueue(sql, symbols.slice(from, to));
     }
   } finally {
-    await sql.end();
+    await sql.end({ timeout: 5 });
   }
 }
 
@@ -157,10 +158,10 @@ async function process(stack: Stack, signal: AbortSignal) {
     key: stack.keys.secretKey,
   });
   const runId = crypto.randomUUID();
-  const { started, reason } = await queue.startRun(runId, false, {
+  const { started: isStarted, reason } = await queue.startRun(runId, false, {
     until: Date.now() + 15_000,
   });
-  if (!started) throw new Error(`Cannot start a processor: ${reason}`);
+  if (!isStarted) throw new Error(`Cannot start a processor: ${reason}`);
   return await runProcessor({
     queue,
     runId,

@@ -112,7 +112,7 @@ function createFeeder(url: string): Feeder {
           } else await pause(1, signal);
         }
       } finally {
-        await sql.end();
+        await sql.end({ timeout: 5 });
       }
     },
   };
@@ -131,7 +131,7 @@ async function watch(
       await pause(1_000, signal);
     }
   } finally {
-    await sql.end();
+    await sql.end({ timeout: 5 });
   }
 }
 

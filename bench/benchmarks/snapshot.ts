@@ -104,6 +104,6 @@ async function disturb(
   } finally {
     release.resolve();
     await holding;
-    await holder.end();
+    await holder.end({ timeout: 5 });
   }
 }

@@ -43,7 +43,7 @@ export function startSwitchyard(url: string): Promise<Contender> {
         }
       }
     },
-    stop: () => producer.end(),
+    stop: () => producer.end({ timeout: 5 }),
   });
 }
 
@@ -88,7 +88,7 @@ export async function runWorkers(options: WorkerOptions): Promise<void> {
     options.timeline.begin();
     await Promise.all(connections.map((sql) => work(sql, options)));
   } finally {
-    await Promise.all(connections.map((sql) => sql.end()));
+    await Promise.all(connections.map((sql) => sql.end({ timeout: 5 })));
   }
 }
 

@@ -33,107 +33,6 @@ create type switchyard.claimed_job as (
 comment on type switchyard.claimed_job is
   'A job as a processor gets it, and the vendor calls and estimated bytes that its claim counts.';
 
-create function switchyard.provider_refusal(p_provider text)
-returns text
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return (
-    select case
-             when p.paused then 'the provider is paused'
-             when p.calls_per_minute is null then 'calls_per_minute is unknown'
-             when p.bytes_per_30_days is null then 'bytes_per_30_days is unknown'
-             when p.hold_until > clock_timestamp()
-               then format('on hold until %s: %s', p.hold_until, coalesce(p.hold_reason, 'no reason given'))
-             when p.breaker_state <> 'closed'
-                  and p.breaker_changed_at > clock_timestamp()
-                    - make_interval(secs => switchyard.setting_integer('breaker_open_seconds'))
-               then format('the breaker is %s since %s', p.breaker_state, p.breaker_changed_at)
-           end
-      from public.api_providers_v2 as p
-     where p.provider = p_provider
-  );
-end
-$$;
-comment on function switchyard.provider_refusal(text) is
-  'Why no job of a provider can be claimed now, used-up limits aside; null when claims are open.';
-
-create function switchyard.quota_bytes_used(p_provider text)
-returns bigint
-language plpgsql
-volatile
-set search_path = ''
-as $$
-declare
-  v_hour timestamptz := date_trunc('hour', clock_timestamp(), 'UTC');
-  v_bytes bigint;
-begin
-  select s.bytes into v_bytes
-    from switchyard.quota_sums as s
-   where s.provider = p_provider and s.hour = v_hour;
-  if not found then
-    select coalesce(sum(u.bytes), 0) into v_bytes
-      from public.api_data_usage_v2 as u
-     where u.provider = p_provider
-       and u.hour > v_hour - interval '30 days 1 hour'
-       and u.hour < v_hour;
-    insert into switchyard.quota_sums as s (provider, hour, bytes)
-    values (p_provider, v_hour, v_bytes)
-        on conflict (provider) do update set hour = excluded.hour, bytes = excluded.bytes;
-  end if;
-  return v_bytes + coalesce((
-    select sum(u.bytes)
-      from public.api_data_usage_v2 as u
-     where u.provider = p_provider and u.hour >= v_hour), 0);
-end
-$$;
-comment on function switchyard.quota_bytes_used(text) is
-  'Bytes used in the rolling 30 days; sums the complete hours once an hour.';
-
-create function switchyard.calls_left(p_provider text)
-returns bigint
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return (
-    select floor(p.calls_per_minute * (1 - p.calls_margin))::bigint - switchyard.calls_granted(p.provider)
-      from public.api_providers_v2 as p
-     where p.provider = p_provider
-  );
-end
-$$;
-comment on function switchyard.calls_left(text) is
-  'Vendor calls that a claim may grant now; negative after the limit was lowered, null when it is unknown.';
-
-create function switchyard.bytes_left(p_provider text, p_lease_seconds integer)
-returns bigint
-language plpgsql
-volatile
-set search_path = ''
-as $$
-declare
-  -- What was granted within a lease may be in flight and is not booked yet.
-  v_since timestamptz := clock_timestamp() - make_interval(secs => p_lease_seconds);
-begin
-  return (
-    select floor(p.bytes_per_30_days * (1 - p.bytes_margin))::bigint
-           - switchyard.quota_bytes_used(p.provider)
-           - coalesce((
-               select sum(g.bytes)
-                 from switchyard.call_grants as g
-                where g.provider = p.provider and g.bucket > v_since), 0)
-      from public.api_providers_v2 as p
-     where p.provider = p_provider
-  );
-end
-$$;
-comment on function switchyard.bytes_left(text, integer) is
-  'Bytes that a claim may grant now: the quota less what was used in 30 days and what may be in flight; null when the quota is unknown.';
-
 -- Planner settings: the queue goes from empty to full between two ANALYZE runs, and only the
 -- ordered index scan is right at every size.
 create function switchyard.mark_jobs(
@@ -506,19 +405,11 @@ revoke all on table switchyard.claim_cursors from public, anon, authenticated, s
 grant select, insert, update on table switchyard.claim_cursors to service_role;
 
 revoke all on function
-  switchyard.provider_refusal(text),
-  switchyard.quota_bytes_used(text),
-  switchyard.calls_left(text),
-  switchyard.bytes_left(text, integer),
   switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
-  switchyard.provider_refusal(text),
-  switchyard.quota_bytes_used(text),
-  switchyard.calls_left(text),
-  switchyard.bytes_left(text, integer),
   switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)

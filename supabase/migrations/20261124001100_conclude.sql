@@ -1,0 +1,121 @@
+-- Adds what moves jobs on, and the shape of a settle. Nothing calls it yet.
+
+create type switchyard.job_conclusion as (
+  job_id bigint,
+  outcome text,
+  status text,
+  attempts_added integer,
+  run_after timestamptz,
+  error jsonb,
+  rows_written integer,
+  vendor_calls integer,
+  vendor_bytes bigint
+);
+comment on type switchyard.job_conclusion is
+  'Where a job goes: status completed or failed finishes it, pending gives it back. outcome is what the processor is told. A null run_after leaves the one it has.';
+
+create function switchyard.conclude_jobs(p_conclusions switchyard.job_conclusion[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  update switchyard.api_call_queue_v2_live as q
+     set status = 'pending',
+         lease_token = null,
+         lease_expires_at = null,
+         attempts = q.attempts + c.attempts_added,
+         run_after = coalesce(c.run_after, q.run_after),
+         delayed = coalesce(c.run_after, q.run_after) > clock_timestamp(),
+         vendor_calls = q.vendor_calls + c.vendor_calls,
+         vendor_bytes = q.vendor_bytes + c.vendor_bytes,
+         last_error = coalesce(c.error ->> 'message', q.last_error),
+         errors = case when c.error is null then q.errors else q.errors || c.error end
+    from unnest(p_conclusions) as c
+   where q.id = c.job_id
+     and q.finished_at = 'infinity'
+     and c.status = 'pending';
+
+  with finished as (
+    delete from switchyard.api_call_queue_v2_live as q
+     using unnest(p_conclusions) as c
+     where q.id = c.job_id
+       and q.finished_at = 'infinity'
+       and c.status <> 'pending'
+    returning q.*, c.status as final_status, c.attempts_added, c.error as final_error,
+              c.rows_written as final_rows, c.vendor_calls as added_calls, c.vendor_bytes as added_bytes
+  )
+  insert into public.api_call_queue_v2 (
+    id, symbol, data_type, provider, source, priority, status, attempts, run_after, claimed_by,
+    claimed_at, created_at, finished_at, rows_written, vendor_calls, vendor_bytes, last_error, errors
+  )
+  select f.id, f.symbol, f.data_type, f.provider, f.source, f.priority, f.final_status,
+         f.attempts + f.attempts_added, f.run_after, f.claimed_by, f.claimed_at, f.created_at,
+         clock_timestamp(), f.final_rows, f.vendor_calls + f.added_calls,
+         f.vendor_bytes + f.added_bytes,
+         case when f.final_status = 'failed' then coalesce(f.final_error ->> 'message', f.last_error)
+              else f.last_error end,
+         case when f.final_error is null then f.errors else f.errors || f.final_error end
+    from finished as f;
+end
+$$;
+comment on function switchyard.conclude_jobs(switchyard.job_conclusion[]) is
+  'Moves jobs on: back to pending in the live partition, or out of it into the partition of today. The caller holds their row locks and has checked their leases.';
+
+create function switchyard.retry_at(p_attempts integer)
+returns timestamptz
+language sql
+volatile
+set search_path = ''
+as $$
+  select clock_timestamp() + make_interval(secs => (0.5 + random()) * least(
+    switchyard.setting_integer('backoff_max_seconds')::double precision,
+    switchyard.setting_integer('backoff_base_seconds') * 2::double precision ^ least(p_attempts, 20)))
+$$;
+comment on function switchyard.retry_at(integer) is
+  'When a job that failed p_attempts times before is tried again: exponential, with jitter of half to one and a half.';
+
+create function switchyard.error_class_of(p_sqlstate text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select case
+    when p_sqlstate = '23503' then 'dependency'
+    when p_sqlstate in ('40001', '40P01', '55P03') then 'collision'
+    else 'retryable'
+  end
+$$;
+comment on function switchyard.error_class_of(text) is
+  'Error class of what a data table raised: a missing parent row is a dependency, a deadlock or serialization failure a collision (no attempt), all else a failed attempt.';
+
+create type switchyard.held_result as (
+  position integer,
+  job_id bigint,
+  symbol text,
+  data_type text,
+  provider text,
+  attempts integer,
+  max_attempts integer,
+  outcome text,
+  rows jsonb,
+  vendor_calls integer,
+  vendor_bytes bigint,
+  error jsonb,
+  rows_written integer
+);
+comment on type switchyard.held_result is
+  'One settle result whose lease holds, beside what the queue knows of its job.';
+
+revoke all on function
+  switchyard.conclude_jobs(switchyard.job_conclusion[]),
+  switchyard.retry_at(integer),
+  switchyard.error_class_of(text)
+from public, anon, authenticated, service_role;
+grant execute on function
+  switchyard.conclude_jobs(switchyard.job_conclusion[]),
+  switchyard.retry_at(integer),
+  switchyard.error_class_of(text)
+to service_role;

@@ -1,0 +1,172 @@
+-- Adds what failures ask for: holds, the breaker, missing parents. Nothing calls it yet.
+
+create function switchyard.open_breaker(p_provider text, p_reason text)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  update public.api_providers_v2 as p
+     set breaker_state = 'open',
+         breaker_changed_at = clock_timestamp(),
+         updated_at = clock_timestamp()
+   where p.provider = p_provider
+     and p.breaker_state <> 'open';
+  if found then
+    perform switchyard.record_event(
+      'breaker opened', jsonb_build_object('reason', p_reason), 0, p_provider);
+  end if;
+end
+$$;
+comment on function switchyard.open_breaker(text, text) is
+  'Stops claims for a provider for breaker_open_seconds; then one job goes out as a probe.';
+
+create function switchyard.move_breaker(p_results switchyard.held_result[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_provider text;
+  v_failures integer;
+  v_answered boolean;
+  v_state text;
+  v_since timestamptz := clock_timestamp()
+    - make_interval(secs => switchyard.setting_integer('breaker_window_seconds'));
+begin
+  -- A loop over the few providers of a batch: each has a breaker of its own. A permanent failure
+  -- is an answer: it says something about the job, not about the vendor's health.
+  for v_provider, v_failures, v_answered, v_state in
+    select h.provider,
+           count(*) filter (where h.error ->> 'class' in ('retryable', 'auth')),
+           bool_or(h.outcome in ('completed', 'empty') or h.error ->> 'class' = 'permanent'),
+           p.breaker_state
+      from unnest(p_results) as h
+      join public.api_providers_v2 as p on p.provider = h.provider
+     group by h.provider, p.breaker_state
+     order by h.provider
+  loop
+    if v_failures > 0 then
+      insert into switchyard.failed_attempts as f (provider, bucket, failures)
+      values (v_provider, date_trunc('second', clock_timestamp()), v_failures)
+          on conflict (provider, bucket) do update set failures = f.failures + excluded.failures;
+    end if;
+
+    if v_state = 'half-open' and v_failures > 0 then
+      perform switchyard.open_breaker(v_provider, 'the probe failed');
+    elsif v_state = 'half-open' and v_answered then
+      delete from switchyard.failed_attempts as f where f.provider = v_provider;
+      update public.api_providers_v2 as p
+         set breaker_state = 'closed',
+             breaker_changed_at = clock_timestamp(),
+             updated_at = clock_timestamp()
+       where p.provider = v_provider;
+      perform switchyard.record_event('breaker closed', '{}', 0, v_provider);
+    elsif v_state = 'closed' and v_failures > 0 then
+      select sum(f.failures) into v_failures
+        from switchyard.failed_attempts as f
+       where f.provider = v_provider and f.bucket > v_since;
+      if v_failures >= switchyard.setting_integer('breaker_least_failures')
+         and v_failures >= (switchyard.setting('breaker_failed_share') #>> '{}')::numeric * (
+           select coalesce(sum(g.calls), 0)
+             from switchyard.call_grants as g
+            where g.provider = v_provider and g.bucket > v_since)
+      then
+        perform switchyard.open_breaker(
+          v_provider, format('%s attempts failed in the last window', v_failures));
+      end if;
+    end if;
+  end loop;
+end
+$$;
+comment on function switchyard.move_breaker(switchyard.held_result[]) is
+  'The breaker: closed opens when breaker_failed_share of the calls in the window failed, and breaker_least_failures did; half-open closes when its probe is answered and opens when it fails.';
+
+create function switchyard.answer_failure(p_result switchyard.held_result)
+returns switchyard.held_result
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_result switchyard.held_result := p_result;
+  v_class text := p_result.error ->> 'class';
+  v_message text := left(p_result.error ->> 'message', 500);
+  v_parent text;
+  v_hopeless text;
+  v_parent_is_new boolean;
+  v_lock_timeout text := current_setting('lock_timeout');
+begin
+  if v_class = 'rate_limited' then
+    perform switchyard.hold_provider(
+      p_result.provider,
+      coalesce((p_result.error ->> 'retry_after_seconds')::integer,
+               switchyard.setting_integer('default_hold_seconds')),
+      v_message);
+  elsif v_class = 'quota' then
+    perform switchyard.hold_provider(
+      p_result.provider, switchyard.setting_integer('quota_hold_seconds'), v_message);
+  elsif v_class = 'auth' then
+    perform switchyard.open_breaker(p_result.provider, v_message);
+  else
+    select r.depends_on,
+           case
+             when r.depends_on is null then 'the registry names no depends_on for it'
+             when s.empty_until > clock_timestamp()
+               then format('the vendor has no %s for it', r.depends_on)
+             when s.consecutive_failures >= parent.max_attempts
+               then format('its %s failed %s times in a row', r.depends_on, s.consecutive_failures)
+           end,
+           s.last_checked_at > q.created_at
+      into v_parent, v_hopeless, v_parent_is_new
+      from switchyard.api_call_queue_v2_live as q
+      join public.data_type_registry_v2 as r on r.data_type = q.data_type
+      left join public.data_type_registry_v2 as parent on parent.data_type = r.depends_on
+      left join switchyard.refresh_state as s
+        on s.data_type = r.depends_on and s.symbol = q.symbol
+     where q.id = p_result.job_id and q.finished_at = 'infinity';
+
+    if v_hopeless is not null then
+      v_result.error := v_result.error || jsonb_build_object(
+        'class', 'permanent', 'message', format('%s; %s', p_result.error ->> 'message', v_hopeless));
+    elsif v_parent_is_new then
+      -- The parent came since the job was made, and still a row is missing: waiting does not help.
+      v_result.error := v_result.error || '{"class": "retryable"}';
+    else
+      -- The parent ranks with its child, so that it is not left behind. It does not come in the order
+      -- of locks: rather than wait for it in earnest, it is left to the child's next attempt.
+      begin
+        perform set_config('lock_timeout', '100ms', true);
+        perform switchyard.enqueue_jobs(
+          array[p_result.symbol], array[v_parent], array[q.priority], q.source)
+           from switchyard.api_call_queue_v2_live as q
+          where q.id = p_result.job_id;
+        perform set_config('lock_timeout', v_lock_timeout, true);
+      exception when lock_not_available then
+        perform switchyard.record_event(
+          'parent locked', jsonb_build_object('symbol', p_result.symbol), 1, p_result.provider, v_parent);
+      end;
+    end if;
+  end if;
+  perform switchyard.record_event(
+    'failure: ' || v_class,
+    jsonb_build_object('job_id', p_result.job_id, 'symbol', p_result.symbol, 'message', v_message),
+    1, p_result.provider, p_result.data_type);
+  return v_result;
+end
+$$;
+comment on function switchyard.answer_failure(switchyard.held_result) is
+  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; the parent type queued after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
+
+revoke all on function
+  switchyard.answer_failure(switchyard.held_result),
+  switchyard.move_breaker(switchyard.held_result[]),
+  switchyard.open_breaker(text, text)
+from public, anon, authenticated, service_role;
+grant execute on function
+  switchyard.answer_failure(switchyard.held_result),
+  switchyard.move_breaker(switchyard.held_result[]),
+  switchyard.open_breaker(text, text)
+to service_role;
