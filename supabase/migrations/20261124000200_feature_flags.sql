@@ -93,28 +93,23 @@ begin
     raise exception 'Cannot truncate feature_flags: Switchyard reads them'
       using errcode = 'SY003', hint = 'Turn flags off with an UPDATE instead';
   end if;
-  raise exception 'Cannot % feature flag "%": Switchyard reads it',
-    case tg_op when 'DELETE' then 'delete' else 'rename' end, old.flag_name
-    using errcode = 'SY003', hint = 'Turn it off with an UPDATE of enabled instead';
+  if old.flag_name in ('use_queue_system', 'use_presence_tracking', 'use_new_staleness_check')
+     and (tg_op = 'DELETE' or new.flag_name <> old.flag_name) then
+    raise exception 'Cannot % feature flag "%": Switchyard reads it',
+      case tg_op when 'DELETE' then 'delete' else 'rename' end, old.flag_name
+      using errcode = 'SY003', hint = 'Turn it off with an UPDATE of enabled instead';
+  end if;
+  return case tg_op when 'DELETE' then old else new end;
 end
 $$;
 comment on function switchyard.keep_flags() is
   'Trigger: the flags that Switchyard reads can be neither renamed nor removed (SY003).';
 
-create trigger keep_flag_name
-  before update of flag_name on public.feature_flags
-  for each row
-  when (old.flag_name <> new.flag_name
-        and old.flag_name in ('use_queue_system', 'use_presence_tracking', 'use_new_staleness_check'))
-  execute function switchyard.keep_flags();
-
-create trigger keep_flag
-  before delete on public.feature_flags
-  for each row
-  when (old.flag_name in ('use_queue_system', 'use_presence_tracking', 'use_new_staleness_check'))
-  execute function switchyard.keep_flags();
-
 create trigger keep_flags
+  before delete or update of flag_name on public.feature_flags
+  for each row execute function switchyard.keep_flags();
+
+create trigger keep_all_flags
   before truncate on public.feature_flags
   for each statement execute function switchyard.keep_flags();
 

@@ -1,5 +1,5 @@
 begin;
-select plan(16);
+select plan(17);
 
 select results_eq(
   $$select flag_name, enabled from public.feature_flags order by flag_name$$,
@@ -56,6 +56,12 @@ select throws_ok(
 select throws_ok(
   $$update public.feature_flags set flag_name = 'renamed' where flag_name = 'use_queue_system'$$, 'SY003',
   'Cannot rename feature flag "use_queue_system": Switchyard reads it', 'nor renamed');
+insert into public.feature_flags (flag_name) values ('use_my_own');
+update public.feature_flags set flag_name = 'use_mine' where flag_name = 'use_my_own';
+delete from public.feature_flags where flag_name = 'use_mine';
+select results_eq(
+  $$select enabled_before, enabled_after from switchyard.flag_changes where flag_name in ('use_my_own', 'use_mine') order by id$$,
+  $$values (null, false), (false, false), (false, null)$$, 'other flags may come and go, which is written down');
 select throws_ok('truncate public.feature_flags', 'SY003', null, 'nor all truncated away');
 
 select cron.unschedule('invoke-queue-processor-v2');
