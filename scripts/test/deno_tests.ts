@@ -1,16 +1,32 @@
 import { join } from "node:path";
-import type { Counts } from "./counts.ts";
+import { addCounts, type Counts, noCounts } from "./counts.ts";
 
 /**
- * Runs the Deno tests below `tests/`, printing as they go. A run that ends without a summary, or
- * with a status that its summary does not explain, counts as one more failure.
+ * Runs the Deno tests below `tests/`, printing as they go. Those below `tests/waiting/`, which mostly
+ * wait for the clock, run beside the others; their output comes at the end. A run that ends without a
+ * summary, or with a status that its summary does not explain, counts as one more failure.
  */
 export async function runDenoTests(root: string, filter: string | undefined): Promise<Counts> {
   const files = (await testFiles(join(root, "tests"))).filter((file) =>
     filter === undefined || file.slice(root.length).includes(filter)
   );
-  if (files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
+  const waiting = files.filter((file) => file.startsWith(join(root, "tests", "waiting")));
+  const others = files.filter((file) => !waiting.includes(file));
+  const held: Uint8Array[] = [];
+  const [first, second] = await Promise.all([
+    runFiles(root, others, (chunk) => Deno.stdout.writeSync(chunk)),
+    runFiles(root, waiting, (chunk) => held.push(chunk)),
+  ]);
+  for (const chunk of held) Deno.stdout.writeSync(chunk);
+  return addCounts(first, second);
+}
 
+async function runFiles(
+  root: string,
+  files: readonly string[],
+  print: (chunk: Uint8Array) => void,
+): Promise<Counts> {
+  if (files.length === 0) return noCounts();
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", ...files],
     cwd: root,
@@ -22,7 +38,7 @@ export async function runDenoTests(root: string, filter: string | undefined): Pr
   let tail = "";
   const decoder = new TextDecoder();
   for await (const chunk of child.stdout) {
-    Deno.stdout.writeSync(chunk);
+    print(chunk);
     tail = (tail + decoder.decode(chunk, { stream: true })).slice(-4_000);
   }
   const { code } = await child.status;
