@@ -415,6 +415,25 @@ Deno.test("claimed jobs that find no free slot within 700 ms are given back", as
   assert.equal(queue.count("processing"), 0);
 });
 
+Deno.test("jobs of a claim that was answered too late are given back, not fetched", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(3));
+  let slow = true;
+  queue.onClaim = async () => {
+    if (slow) await clock.sleep(800);
+    slow = false;
+  };
+  const report = await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(
+    report.jobs.released,
+    3,
+    "the calls would fall out of the minute they were granted in",
+  );
+  assert.equal(report.jobs.completed, 3, "the next claim brings them");
+  assert.match(report.warnings.join(), /claim took too long/);
+});
+
 Deno.test("jobs still in flight after the grace time are ended and given back with their cost", async () => {
   const clock = new VirtualClock();
   const queue = new FakeQueue(clock, seeds(2));

@@ -61,7 +61,7 @@ export interface ProcessorOptions {
   leaseSeconds?: number;
   /** Milliseconds that a result waits for others to be settled with. Default: 200. */
   settleDelayMs?: number;
-  /** Milliseconds that claimed jobs wait for a free slot before they are given back. Default: 700. */
+  /** Milliseconds from the claim within which a job starts, or else is given back. Default: 700. */
   startWithinMs?: number;
   /** Milliseconds for the groups in flight when the budget ends. Default: 15,000. */
   graceMs?: number;
@@ -216,7 +216,14 @@ function startWork(
     settle(jobs.map((job) => ({ job, result: releasedResult(job) })));
   }
 
-  function accept(jobs: readonly ClaimedJob[]): void {
+  function accept(jobs: readonly ClaimedJob[], startBy: number): void {
+    // The database was slow to answer: a call made now might fall out of its grant's minute.
+    if (clock.now() > startBy) {
+      if (jobs.length > 0) tally.warning("Jobs were given back because their claim took too long");
+      release(jobs);
+      settler.flush();
+      return;
+    }
     const plan = planGroups(
       jobs,
       options.fetchers,
@@ -229,7 +236,7 @@ function startWork(
     jobsPerGroup = plan.jobsPerGroup;
     release(plan.surplus);
     settle(plan.refused.map(({ job, error }) => ({ job, result: failedResult(job, error) })));
-    crew.take(plan.groups, clock.now() + (options.startWithinMs ?? 700));
+    crew.take(plan.groups, startBy);
     if (crew.busy === 0) settler.flush();
   }
 
@@ -248,7 +255,8 @@ function startWork(
     const asked = Math.min(batchSize, fitting, mostJobs - claimedJobs);
     claiming = true;
     // By the time before the call, so that no lease ends earlier than we think.
-    const leaseEndsAt = clock.now() + leaseSeconds * 1000;
+    const askedAt = clock.now();
+    const leaseEndsAt = askedAt + leaseSeconds * 1000;
     try {
       const jobs = await queue.claim(
         { runId, manual, batchSize: asked, leaseSeconds },
@@ -262,7 +270,7 @@ function startWork(
       if (!foundNothing) lastWorkAt = clock.now();
       claimNotBefore = clock.now() + (jobs.length < asked ? pollMs : 0);
       if (stopped) release(jobs);
-      else accept(jobs);
+      else accept(jobs, askedAt + (options.startWithinMs ?? 700));
     } catch (error) {
       claimFailures += 1;
       foundNothing = false;
