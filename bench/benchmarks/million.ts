@@ -28,6 +28,7 @@ export const millionBenchmark: Benchmark = {
     const jobs = workbench.quick ? 100_000 : 1_000_000;
     await bench.admin`truncate switchyard.api_call_queue_v2_live`;
     await bench.tidy();
+    const vacuumsBefore = await autovacuums(bench.admin);
     const feeder = createFeeder(bench.database.url);
     const ending = new AbortController();
     const signal = AbortSignal.any([workbench.signal, ending.signal]);
@@ -46,6 +47,7 @@ export const millionBenchmark: Benchmark = {
       await Promise.allSettled(tasks);
     }
     const size = await liveSize(bench.admin);
+    const vacuums = await autovacuums(bench.admin) - vacuumsBefore;
     await bench.admin`truncate switchyard.api_call_queue_v2_live`;
     const tenths = Array.from(
       { length: 10 },
@@ -56,7 +58,7 @@ export const millionBenchmark: Benchmark = {
       `tenths: ${tenths.map(formatNumber).join(", ")} jobs/s; ` +
         `live partition ${formatNumber(size / 1e6)} MB, at most ${
           formatNumber(Math.max(size, ...sizes) / 1e6)
-        } MB`,
+        } MB, ${vacuums} autovacuums`,
     );
     return {
       results: [
@@ -77,7 +79,7 @@ export const millionBenchmark: Benchmark = {
         `${formatNumber(jobs)} jobs; jobs/s by tenths: ${tenths.map(formatNumber).join(", ")}.`,
         `The live partition was at most ${
           formatNumber(Math.max(size, ...sizes) / 1e6)
-        } MB (looked at once a second).`,
+        } MB (looked at once a second); autovacuum came ${vacuums} times.`,
       ],
     };
   },
@@ -139,4 +141,11 @@ async function liveSize(sql: postgres.Sql): Promise<number> {
   const [row] = await sql<[{ bytes: string }]>`
     select pg_total_relation_size('switchyard.api_call_queue_v2_live') as bytes`;
   return Number(row.bytes);
+}
+
+/** How often autovacuum has been through the live partition. */
+async function autovacuums(sql: postgres.Sql): Promise<number> {
+  const [row] = await sql<[{ count: string }]>`
+    select pg_stat_get_autovacuum_count('switchyard.api_call_queue_v2_live'::regclass) as count`;
+  return Number(row.count);
 }
