@@ -33,7 +33,7 @@ export function benchmarkDocument(report: Report): string {
     "  Settings are PostgreSQL's defaults but for `wal_level = logical`, as on the platform.",
     "- The peers are used through their own libraries, at the batch setting that was fastest here,",
     "  with their maintenance off where it has a switch. Their versions want Node.js 22; they run",
-    "  under Deno, as our workers do, in the same process; under Node.js 24 they were no faster.",
+    "  under Deno, as our workers do, in the same process.",
     "- Our jobs do more: one live job per symbol and data type, leases, limits, and a record of when",
     "  each symbol was last asked for. Nothing of that is switched off.",
     "",
