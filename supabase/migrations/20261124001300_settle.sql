@@ -210,7 +210,7 @@ begin
             'rows is missing from a completed result'
           when x.calls !~ '^[0-9]{1,6}$' then
             format('calls is %s, wanted a whole number', left(x.calls, 40))
-          when x.bytes !~ '^[0-9]{1,12}$' then
+          when x.bytes !~ '^[0-9]{1,9}$' then
             format('bytes is %s, wanted a whole number', left(x.bytes, 40))
           when x.outcome <> 'failed' then null
           when jsonb_typeof(x.error) is distinct from 'object' then
@@ -323,12 +323,20 @@ begin
     v_held := switchyard.apply_held_rows(v_held);
   end if;
 
+  -- Whatever failures change about a provider, they change under its lock.
+  if exists (select 1 from unnest(v_held) as h where h.error is not null) then
+    perform 1
+       from public.api_providers_v2 as p
+      where p.provider in (select h.provider from unnest(v_held) as h where h.error is not null)
+      order by p.provider
+        for no key update;
+  end if;
+
   -- A loop over the few failures that concern more than their own job.
   for v_result in
     select h.* from unnest(v_held) as h
      where h.error ->> 'class' in ('rate_limited', 'quota', 'auth', 'dependency')
-     -- Jobs before providers, as in a claim.
-     order by h.error ->> 'class' <> 'dependency', h.provider
+     order by h.position
   loop
     v_held[v_result.position] := switchyard.answer_failure(v_result);
   end loop;

@@ -8,8 +8,10 @@ set search_path = ''
 as $$
 declare
   v_conclusions switchyard.job_conclusion[];
+  v_symbols text[];
+  v_data_types text[];
 begin
-  select array_agg((
+  select array_agg(stuck.symbol), array_agg(stuck.data_type), array_agg((
            stuck.id, null,
            case when stuck.attempts + 1 >= r.max_attempts then 'failed' else 'pending' end,
            1, switchyard.retry_at(stuck.attempts),
@@ -19,7 +21,7 @@ begin
                                coalesce(stuck.claimed_by::text, 'unknown'), stuck.lease_expires_at)),
            0, 0, 0
          )::switchyard.job_conclusion)
-    into v_conclusions
+    into v_symbols, v_data_types, v_conclusions
     from (
       select q.*
         from switchyard.api_call_queue_v2_live as q
@@ -33,6 +35,13 @@ begin
     return 0;
   end if;
   perform switchyard.conclude_jobs(v_conclusions);
+  -- A child that waits for a parent whose processors die must hear of it.
+  insert into switchyard.refresh_state as s (symbol, data_type, last_checked_at, consecutive_failures)
+  select lost.symbol, lost.data_type, '-infinity', 1
+    from unnest(v_symbols, v_data_types) as lost (symbol, data_type)
+   order by lost.data_type, lost.symbol
+      on conflict (data_type, symbol) do update
+     set consecutive_failures = s.consecutive_failures + 1;
   perform switchyard.record_event('recover', '{}', cardinality(v_conclusions));
   return cardinality(v_conclusions);
 end

@@ -34,6 +34,8 @@ begin
     raise exception 'Cannot start a processor run: its id is null'
       using errcode = 'SY016', hint = 'Pass a new uuid';
   end if;
+  -- With the flag off no cron job recovers what a processor that died has held.
+  perform public.recover_stuck_jobs_v2();
   insert into switchyard.processor_runs (run_id, manual)
   values (p_run_id, coalesce(p_manual, false))
       on conflict (run_id) do nothing;
@@ -41,7 +43,7 @@ begin
 end
 $$;
 comment on function public.start_processor_run_v2(uuid, boolean) is
-  'Registers a processor run. Not started while use_queue_system is off, unless it is manual; twice is once. Raises SY016 without an id. For service_role.';
+  'Registers a processor run and recovers expired leases. Not started while use_queue_system is off, unless it is manual; twice is once. Raises SY016 without an id. For service_role.';
 
 create function public.heartbeat_processor_run_v2(p_run_id uuid)
 returns boolean

@@ -1,5 +1,5 @@
 begin;
-select plan(15);
+select plan(17);
 
 insert into public.supported_symbols (symbol) select 'LE-' || n from generate_series(1, 5) as n;
 select public.queue_refresh_if_not_exists_v2('LE-1', 'quote');
@@ -57,6 +57,14 @@ select results_eq(
   $$select status, attempts from public.api_call_queue_v2 where symbol = 'LE-2'$$,
   $$values ('failed', 5)$$, 'a job whose lease expires again and again ends in failed');
 select isnt(public.queue_refresh_if_not_exists_v2('LE-2', 'quote'), null, 'a failed job does not hinder the next one');
+
+select public.get_queue_batch_v2(10, null, true);
+update public.api_call_queue_v2 set lease_expires_at = clock_timestamp() where status = 'processing';
+select public.start_processor_run_v2(gen_random_uuid(), true);
+select is_empty($$select * from public.api_call_queue_v2 where status = 'processing'$$,
+  'a manual run recovers expired leases, with the flag off too');
+select ok((select consecutive_failures > 0 from switchyard.refresh_state where symbol = 'LE-2' and data_type = 'quote'),
+  'a lost lease counts as a failure of its symbol');
 
 select * from finish();
 rollback;
