@@ -28,44 +28,176 @@ comment on schema switchyard is
 revoke all on schema switchyard from public;
 grant usage on schema switchyard to service_role, authenticated;
 
+create function switchyard.is_plain_identifier(p_name text)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(p_name ~ '^[a-z_][a-z0-9_]*$' and length(p_name) <= 63, false)
+$$;
+comment on function switchyard.is_plain_identifier(text) is
+  'Whether a name is a lower-case SQL identifier that needs no quotes.';
+
 create table switchyard.settings (
   name text primary key,
   value jsonb not null,
+  lowest numeric,
+  highest numeric,
   description text not null,
   constraint setting_names_are_plain check (name ~ '^[a-z][a-z0-9_]*$'),
-  constraint settings_with_a_unit_are_whole_numbers check (
-    case when name ~ '_(days|seconds|percent|failures|minute)$'
-         then value::text ~ '^[0-9]{1,7}$' and (name !~ '_days$' or value::text::integer >= 1)
-              and (name !~ '_percent$' or value::text::integer <= 100)
-         when name ~ '_share$'
-         then jsonb_typeof(value) = 'number' and value::text::numeric between 0 and 1
-         else true
-    end)
+  constraint lowest_and_highest_make_a_range
+    check ((lowest is null) = (highest is null) and lowest <= highest)
 );
 comment on table switchyard.settings is
-  'Numbers that operators may change, one row each, with their unit in the name and a sentence of description.';
+  'What operators may change with a plain UPDATE of value, one row each, with the unit in the name and a sentence of description. A value outside its range is refused (SY017), and so is the removal or renaming of a row that Switchyard reads.';
+comment on column switchyard.settings.lowest is
+  'Smallest value that the code can work with; null for what is no number. Nobody changes it but a migration that disables the trigger keep_settings.';
+comment on column switchyard.settings.highest is
+  'Largest value that the code can work with; null for what is no number. Nobody changes it but a migration that disables the trigger keep_settings.';
 
-insert into switchyard.settings (name, value, description) values
-  ('completed_retention_days', '7', 'Completed jobs are kept for this many days after they finished'),
-  ('failed_retention_days', '30', 'Failed jobs are kept for this many days after they finished'),
-  ('usage_retention_days', '35', 'Hourly usage is kept for this many days; the byte quota looks back 30'),
-  ('event_retention_days', '14', 'Queue events and processor runs are kept for this many days'),
-  ('run_details_retention_days', '3', 'Run details of Switchyard''s own cron jobs are kept for this many days'),
-  ('partitions_ahead_days', '7', 'Day partitions of the queue are made this many days ahead'),
-  ('processor_alive_seconds', '20', 'A processor run counts as alive for this long after its last heartbeat'),
-  ('oldest_slots_percent', '10', 'Share of each claim that goes to the oldest jobs, whatever their priority'),
-  ('default_hold_seconds', '60', 'A provider is held this long after a 429 without Retry-After'),
-  ('breaker_open_seconds', '60', 'An open breaker lets one job through as a probe after this long'),
-  ('breaker_window_seconds', '60', 'The breaker looks at the attempts of this many seconds, at most 3600'),
-  ('breaker_least_failures', '20', 'Fewer failed attempts than this in the window never open the breaker'),
-  ('breaker_failed_share', '0.5', 'The breaker opens when this share of the calls in the window failed'),
-  ('quota_hold_seconds', '3600', 'A provider is held this long after it reported a used-up quota'),
-  ('backoff_base_seconds', '5', 'The first retry waits about this long; each further one twice as long'),
-  ('backoff_max_seconds', '900', 'No retry waits longer than this'),
-  ('caller_checks_per_minute', '60', 'Staleness checks that one signed-in user may ask for in a minute'),
-  ('known_symbols_table', '"supported_symbols"', 'Table in schema public that lists the symbols; null turns the check off'),
-  ('known_symbols_column', '"symbol"', 'Column of known_symbols_table that holds the symbol'),
-  ('known_symbols_active_column', '"is_active"', 'Boolean column of known_symbols_table; null when every row counts');
+-- Triggers in place of a check constraint, whose error would name neither the range nor the way out.
+create function switchyard.check_setting()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_fits boolean;
+  v_wanted text;
+  v_hint text := 'Choose such a value; see select name, value, lowest, highest from switchyard.settings';
+begin
+  if new.name ~ '^known_symbols_' then
+    v_fits := (new.value = 'null' and new.name <> 'known_symbols_column')
+              or (jsonb_typeof(new.value) = 'string' and switchyard.is_plain_identifier(new.value #>> '{}'));
+    v_wanted := case when new.name = 'known_symbols_column' then '' else 'the JSON value null or ' end
+                || 'a plain identifier as a JSON string, such as "symbol"';
+    v_hint := 'Write JSON in single quotes: set value = ''"symbol"''';
+  elsif new.lowest is null then
+    return new;
+  else
+    v_fits := case when jsonb_typeof(new.value) = 'number'
+                   then (new.name ~ '_share$' or new.value::text ~ '^-?[0-9]+$')
+                        and new.value::text::numeric between new.lowest and new.highest end;
+    v_wanted := format('a %s from %s to %s',
+                       case when new.name ~ '_share$' then 'number' else 'whole number' end,
+                       new.lowest, new.highest);
+  end if;
+
+  if not coalesce(v_fits, false) then
+    raise exception 'Cannot set "%" to %: wanted %',
+      new.name, coalesce(left(new.value::text, 60), 'SQL null'), v_wanted
+      using errcode = 'SY017',
+            detail = new.description,
+            hint = v_hint;
+  end if;
+  return new;
+end
+$$;
+comment on function switchyard.check_setting() is
+  'Trigger: refuses (SY017) a number outside lowest to highest, and a known_symbols_* that is no plain identifier.';
+
+create function switchyard.check_backoff()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_base numeric;
+  v_max numeric;
+begin
+  -- Locked, or two sessions could each change one of them and never see the other's.
+  select max(s.value::text::numeric) filter (where s.name = 'backoff_base_seconds'),
+         max(s.value::text::numeric) filter (where s.name = 'backoff_max_seconds')
+    into v_base, v_max
+    from (
+      select b.name, b.value
+        from switchyard.settings as b
+       where b.name in ('backoff_base_seconds', 'backoff_max_seconds')
+       order by b.name
+         for share
+    ) as s;
+  if v_max < v_base then
+    raise exception 'Cannot set "%" to %: backoff_max_seconds (%) would be below backoff_base_seconds (%)',
+      new.name, new.value, v_max, v_base
+      using errcode = 'SY017',
+            detail = new.description,
+            hint = 'Change the other one first, or both in one UPDATE';
+  end if;
+  return null;
+end
+$$;
+comment on function switchyard.check_backoff() is
+  'Trigger: refuses (SY017) a longest backoff below the first one. After the statement, so that one UPDATE may change both.';
+
+create function switchyard.keep_settings()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if tg_op = 'TRUNCATE' then
+    raise exception 'Cannot truncate switchyard.settings: Switchyard reads them'
+      using errcode = 'SY017', hint = 'Change values with an UPDATE instead';
+  end if;
+  -- Rows that somebody added have no range and may come and go.
+  if (old.lowest is not null or old.name ~ '^known_symbols_')
+     and (tg_op = 'DELETE'
+          or (new.name, new.lowest, new.highest) is distinct from (old.name, old.lowest, old.highest)) then
+    raise exception 'Cannot % setting "%": Switchyard reads it',
+      case when tg_op = 'DELETE' then 'delete'
+           when new.name <> old.name then 'rename'
+           else 'change the range of' end, old.name
+      using errcode = 'SY017', hint = 'Change its value with an UPDATE instead';
+  end if;
+  return case tg_op when 'DELETE' then old else new end;
+end
+$$;
+comment on function switchyard.keep_settings() is
+  'Trigger: the settings that Switchyard reads can be neither renamed nor removed, nor their ranges changed (SY017).';
+
+create trigger check_setting
+  before insert or update on switchyard.settings
+  for each row execute function switchyard.check_setting();
+
+create trigger check_backoff
+  after insert or update on switchyard.settings
+  for each row
+  when (new.name in ('backoff_base_seconds', 'backoff_max_seconds'))
+  execute function switchyard.check_backoff();
+
+create trigger keep_settings
+  before delete or update of name, lowest, highest on switchyard.settings
+  for each row execute function switchyard.keep_settings();
+
+create trigger keep_all_settings
+  before truncate on switchyard.settings
+  for each statement execute function switchyard.keep_settings();
+
+insert into switchyard.settings (name, value, lowest, highest, description) values
+  ('completed_retention_days', '7', 1, 3650, 'Completed jobs are kept for this many days after they finished'),
+  ('failed_retention_days', '30', 1, 3650, 'Failed jobs are kept for this many days after they finished'),
+  ('usage_retention_days', '35', 31, 3650, 'Hourly usage is kept for this many days; the byte quota looks back 30 and an hour'),
+  ('event_retention_days', '14', 1, 3650, 'Queue events and processor runs are kept for this many days'),
+  ('run_details_retention_days', '3', 1, 3650, 'Run details of Switchyard''s own cron jobs are kept for this many days'),
+  ('partitions_ahead_days', '7', 1, 60, 'Day partitions of the queue are made this many days ahead'),
+  ('processor_alive_seconds', '20', 10, 600, 'A processor run counts as alive for this long after its last heartbeat, which comes every 5'),
+  ('oldest_slots_percent', '10', 0, 100, 'Share of each claim that goes to the oldest jobs, whatever their priority'),
+  ('default_hold_seconds', '60', 1, 86400, 'A provider is held this long after a 429 without Retry-After'),
+  ('breaker_open_seconds', '60', 1, 86400, 'An open breaker lets one job through as a probe after this long'),
+  ('breaker_window_seconds', '60', 10, 3600, 'The breaker looks at the attempts of this many seconds; they are kept for an hour'),
+  ('breaker_least_failures', '20', 1, 1000000, 'Fewer failed attempts than this in the window never open the breaker'),
+  ('breaker_failed_share', '0.5', 0, 1, 'The breaker opens when this share of the calls in the window failed'),
+  ('quota_hold_seconds', '3600', 60, 2592000, 'A provider is held this long after it reported a used-up quota'),
+  ('backoff_base_seconds', '5', 1, 3600, 'The first retry waits about this long; each further one twice as long'),
+  ('backoff_max_seconds', '900', 1, 86400, 'No retry waits longer than this'),
+  ('caller_checks_per_minute', '60', 0, 1000000, 'Staleness checks that one signed-in user may ask for in a minute'),
+  ('known_symbols_table', '"supported_symbols"', null, null, 'Table in schema public that lists the symbols; null turns the check off'),
+  ('known_symbols_column', '"symbol"', null, null, 'Column of known_symbols_table that holds the symbol'),
+  ('known_symbols_active_column', '"is_active"', null, null, 'Boolean column of known_symbols_table; null when every row counts');
 
 create function switchyard.setting(p_name text)
 returns jsonb
@@ -143,11 +275,16 @@ grant select on table switchyard.settings to service_role;
 grant select, insert on table switchyard.queue_events to service_role;
 
 revoke all on function
+  switchyard.is_plain_identifier(text),
+  switchyard.check_setting(),
+  switchyard.check_backoff(),
+  switchyard.keep_settings(),
   switchyard.setting(text),
   switchyard.setting_integer(text),
   switchyard.record_event(text, jsonb, integer, text, text)
-from public, anon, authenticated;
+from public, anon, authenticated, service_role;
 grant execute on function
+  switchyard.is_plain_identifier(text),
   switchyard.setting(text),
   switchyard.setting_integer(text),
   switchyard.record_event(text, jsonb, integer, text, text)

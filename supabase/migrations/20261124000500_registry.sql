@@ -86,17 +86,6 @@ comment on column public.data_type_registry_v2.legacy_cron_jobs is
 create index data_type_registry_v2_provider_idx on public.data_type_registry_v2 (provider);
 create index data_type_registry_v2_depends_on_idx on public.data_type_registry_v2 (depends_on);
 
-create function switchyard.is_plain_identifier(p_name text)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-  select coalesce(p_name ~ '^[a-z_][a-z0-9_]*$' and length(p_name) <= 63, false)
-$$;
-comment on function switchyard.is_plain_identifier(text) is
-  'Whether a name is a lower-case SQL identifier that needs no quotes.';
-
 create function switchyard.validate_registry_row()
 returns trigger
 language plpgsql
@@ -107,6 +96,8 @@ declare
   v_field text;
   v_name text;
   v_function regprocedure;
+  v_child text;
+  v_parent text;
 begin
   for v_field, v_name in
     select named.field, named.name
@@ -160,6 +151,10 @@ begin
     end if;
   end if;
 
+  -- One at a time from here to commit: two changes that do not see each other could agree with all
+  -- that they see and yet not with each other.
+  perform pg_advisory_xact_lock('public.data_type_registry_v2'::regclass::bigint);
+
   if exists (
     with recursive ancestor as (
       select new.depends_on as data_type
@@ -175,12 +170,36 @@ begin
       using errcode = 'SY005', hint = 'Leave depends_on null in one of them';
   end if;
 
+  -- A child waits for the parent's job of the same symbol, and GLOBAL is the symbol of global types
+  -- only: what does not agree would never meet.
+  select pair.child, pair.parent into v_child, v_parent
+    from (
+      select new.data_type as child, r.data_type as parent, r.symbol_column
+        from public.data_type_registry_v2 as r
+       where r.data_type = new.depends_on
+      union all
+      select r.data_type, new.data_type, r.symbol_column
+        from public.data_type_registry_v2 as r
+       where r.depends_on = new.data_type and r.data_type <> new.data_type
+    ) as pair
+   where (pair.symbol_column is null) <> (new.symbol_column is null)
+   order by pair.child
+   limit 1;
+  if found then
+    raise exception
+      'Cannot register data type "%": "%" depends on "%", but only one of them has a symbol_column',
+      new.data_type, v_child, v_parent
+      using errcode = 'SY005',
+            detail = 'Both have symbols, or both are global (symbol_column null)',
+            hint = format('Set symbol_column to agree, or depends_on of "%s" to null first', v_child);
+  end if;
+
   new.updated_at := clock_timestamp();
   return new;
 end
 $$;
 comment on function switchyard.validate_registry_row() is
-  'Trigger: refuses (SY005) names that are not plain identifiers, functions that cannot be called, and circles of depends_on.';
+  'Trigger: refuses (SY005) names that are not plain identifiers, functions that cannot be called, circles of depends_on, and a global type that depends on one with symbols or the reverse.';
 
 -- Not on estimated_data_size_bytes: settle moves it on every batch.
 create trigger validate_registry_row
@@ -284,11 +303,7 @@ grant select, update (estimated_data_size_bytes) on table public.data_type_regis
 grant select on table public.registry_problems_v2 to service_role;
 
 revoke all on function
-  switchyard.is_plain_identifier(text),
   switchyard.validate_registry_row(),
   switchyard.has_column(text, text)
 from public, anon, authenticated, service_role;
-grant execute on function
-  switchyard.is_plain_identifier(text),
-  switchyard.has_column(text, text)
-to service_role;
+grant execute on function switchyard.has_column(text, text) to service_role;

@@ -148,12 +148,21 @@ begin
       coalesce(p_lease_seconds::text, 'null')
       using errcode = 'SY011', hint = 'Leave p_lease_seconds out for 120';
   end if;
+  -- Locked in the order of the unique key, as all that lock several jobs do.
+  with held as materialized (
+    select q.id
+      from switchyard.api_call_queue_v2_live as q
+     where q.status = 'processing'
+       and q.lease_token = p_lease_token
+       and q.lease_expires_at > clock_timestamp()
+     order by q.data_type, q.symbol
+       for update
+  )
   update switchyard.api_call_queue_v2_live as q
      set lease_expires_at = greatest(
            q.lease_expires_at, clock_timestamp() + make_interval(secs => p_lease_seconds))
-   where q.status = 'processing'
-     and q.lease_token = p_lease_token
-     and q.lease_expires_at > clock_timestamp();
+    from held
+   where q.id = held.id and q.finished_at = 'infinity';
   get diagnostics v_extended = row_count;
   return v_extended;
 end

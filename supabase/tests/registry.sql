@@ -1,5 +1,5 @@
 begin;
-select plan(23);
+select plan(32);
 
 create function pg_temp.register(p_data_type text, p_changes jsonb default '{}')
 returns void
@@ -63,6 +63,39 @@ select results_eq(
 select throws_ok($$update public.data_type_registry_v2 set depends_on = 'financial-statements' where data_type = 'profile'$$,
   'SY005', 'Cannot register data type "profile": depends_on "financial-statements" leads back to it',
   'types cannot depend on each other in a circle');
+
+select throws_ok($$select pg_temp.register('world', '{"symbol_column": null, "depends_on": "profile"}')$$, 'SY005',
+  'Cannot register data type "world": "world" depends on "profile", but only one of them has a symbol_column',
+  'a global type cannot depend on one with symbols');
+select pg_temp.register('world', '{"symbol_column": null}');
+select throws_ok($$select pg_temp.register('child', '{"depends_on": "world"}')$$, 'SY005', null, 'nor the reverse');
+select throws_ok($$update public.data_type_registry_v2 set depends_on = 'profile' where data_type = 'world'$$, 'SY005', null,
+  'a type cannot come to depend on one that does not agree');
+select throws_ok($$update public.data_type_registry_v2 set symbol_column = null where data_type = 'financial-statements'$$,
+  'SY005', null, 'a child cannot turn global alone');
+select throws_ok($$update public.data_type_registry_v2 set symbol_column = null where data_type = 'profile'$$, 'SY005',
+  'Cannot register data type "profile": "financial-statements" depends on "profile", but only one of them has a symbol_column',
+  'nor can its parent');
+select throws_ok(
+  $$insert into public.data_type_registry_v2
+    select (jsonb_populate_record(r, v.changes)).*
+      from public.data_type_registry_v2 as r
+     cross join (values
+       (1, '{"data_type": "early-child", "depends_on": "late-parent"}'::jsonb),
+       (2, '{"data_type": "late-parent", "symbol_column": null}')) as v (place, changes)
+     where r.data_type = 'quote'
+     order by v.place$$, 'SY005',
+  'Cannot register data type "late-parent": "early-child" depends on "late-parent", but only one of them has a symbol_column',
+  'a child that is registered before its parent in one statement is no way around');
+select lives_ok($$select pg_temp.register('world-child', '{"symbol_column": null, "depends_on": "world"}')$$,
+  'global types may depend on each other');
+select throws_ok($$update public.data_type_registry_v2 set symbol_column = 'symbol' where data_type = 'world'$$, 'SY005', null,
+  'the parent of a global type stays global');
+update public.data_type_registry_v2 set depends_on = null where data_type = 'world-child';
+update public.data_type_registry_v2 set symbol_column = 'symbol' where data_type in ('world', 'world-child');
+select lives_ok($$update public.data_type_registry_v2 set depends_on = 'world' where data_type = 'world-child'$$,
+  'both may change while neither depends on the other');
+
 update public.api_providers_v2 set calls_per_minute = 2 where provider = 'fmp';
 select results_eq($$select problem from public.registry_problems_v2 where data_type = 'financial-statements'$$,
   $$values ('One group of calls (api_calls_per_batch = 3) is more than provider "fmp" allows in a minute')$$,
