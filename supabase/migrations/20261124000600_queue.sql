@@ -58,8 +58,8 @@ comment on column public.api_call_queue_v2.errors is
 
 -- Partitions live in the private schema: row security and grants of the parent do not protect
 -- a partition that is addressed by its own name.
--- Half of each page stays free: a claim changes no indexed column, so its new row version fits
--- beside the old one and no index is touched.
+-- Three fifths of each page stay free: a claim changes no indexed column, so its new row version,
+-- which is longer by the lease, fits beside the old one and no index is touched.
 create table switchyard.api_call_queue_v2_live
   partition of public.api_call_queue_v2 (
     constraint symbols_are_plain
@@ -76,7 +76,7 @@ create table switchyard.api_call_queue_v2_live
     constraint delayed_jobs_are_pending check (not delayed or status = 'pending')
   )
   for values from ('infinity') to (maxvalue)
-  with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+  with (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0,
         autovacuum_analyze_threshold = 20000);
 

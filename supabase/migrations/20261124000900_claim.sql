@@ -49,7 +49,7 @@ create function switchyard.mark_jobs(
   p_oldest integer,
   p_oldest_from bigint
 )
-returns setof switchyard.claimed_job
+returns switchyard.claimed_job[]
 language plpgsql
 volatile
 set search_path = ''
@@ -58,6 +58,7 @@ set enable_bitmapscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_jobs switchyard.claimed_job[];
   v_held_types text[];
   v_child_types text[];
   v_parent_types text[];
@@ -84,9 +85,8 @@ begin
     from public.data_type_registry_v2 as r
    where r.provider = p_provider;
 
-  return query
   with urgent as materialized (
-    select q.id, q.data_type, q.symbol, q.priority
+    select q.id, q.data_type, q.priority
       from switchyard.api_call_queue_v2_live as q
      where q.provider = p_provider
        and not q.delayed
@@ -106,7 +106,7 @@ begin
        for update skip locked
   ),
   oldest as materialized (
-    select q.id, q.data_type, q.symbol, q.priority
+    select q.id, q.data_type, q.priority
       from switchyard.api_call_queue_v2_live as q
      where q.provider = p_provider
        and not q.delayed
@@ -125,49 +125,62 @@ begin
      limit p_oldest
        for update skip locked
   ),
-  -- The oldest come first; what they displace stays pending.
-  candidate as (
-    select c.*, r.batch_size, r.api_calls_per_batch, r.estimated_data_size_bytes, r.max_attempts,
-           r.fetcher, r.edge_function_name
+  -- The oldest come first; the least urgent, which they displace, stay pending.
+  candidate as materialized (
+    select c.id, c.data_type, c.turn, r.batch_size, r.api_calls_per_batch,
+           r.estimated_data_size_bytes as bytes,
+           row_number() over (order by c.turn, c.rank, c.id) as place
       from (
-        select o.*, 0 as turn from oldest as o
+        select o.id, o.data_type, 0 as turn, -o.priority as rank from oldest as o
         union all
-        select u.*, 1 as turn from urgent as u where u.id <> all (array(select o.id from oldest as o))
-        order by turn, id
+        select u.id, u.data_type, 1, -u.priority
+          from urgent as u
+         where u.id <> all (array(select o.id from oldest as o))
+        order by turn, rank, id
         limit p_batch_size
       ) as c
       join public.data_type_registry_v2 as r on r.data_type = c.data_type
   ),
   priced as (
-    select c.*, c.estimated_data_size_bytes as bytes,
+    select c.id, c.turn, c.bytes, c.place,
            -- Jobs of one type share a group of calls: its first job pays for it.
-           case when (row_number() over (
-                        partition by c.data_type order by c.turn, -c.priority, c.id) - 1)
+           case when (row_number() over (partition by c.data_type order by c.place) - 1)
                      % c.batch_size = 0
                 then c.api_calls_per_batch else 0 end as calls
       from candidate as c
   ),
   granted as (
-    select s.*
+    select s.id, s.turn, s.bytes, s.place, s.calls
       from (
         select p.*,
                sum(p.calls) over in_order as calls_so_far,
                sum(p.bytes) over in_order as bytes_so_far
           from priced as p
-        window in_order as (order by p.turn, -p.priority, p.id)
+        window in_order as (order by p.place)
       ) as s
      where s.calls_so_far <= p_calls_left and s.bytes_so_far <= p_bytes_left
+  ),
+  marked as (
+    update switchyard.api_call_queue_v2_live as q
+       set status = 'processing',
+           lease_token = p_lease_token,
+           lease_expires_at = clock_timestamp() + make_interval(secs => p_lease_seconds),
+           claimed_by = p_run_id,
+           claimed_at = clock_timestamp()
+      from granted as g
+     where q.id = g.id and q.finished_at = 'infinity'
+    returning q.id, q.symbol, q.data_type, q.priority, q.attempts, q.lease_expires_at, g.calls,
+              g.bytes, g.turn, g.place
   )
-  update switchyard.api_call_queue_v2_live as q
-     set status = 'processing',
-         lease_token = p_lease_token,
-         lease_expires_at = clock_timestamp() + make_interval(secs => p_lease_seconds),
-         claimed_by = p_run_id,
-         claimed_at = clock_timestamp()
-    from granted as g
-   where q.id = g.id and q.finished_at = 'infinity'
-  returning q.id, q.symbol, q.data_type, q.priority, q.attempts, g.max_attempts, q.lease_token,
-            q.lease_expires_at, g.batch_size, g.fetcher, g.edge_function_name, g.calls, g.bytes, g.turn = 0;
+  select array_agg((
+           m.id, m.symbol, m.data_type, m.priority, m.attempts, r.max_attempts, p_lease_token,
+           m.lease_expires_at, r.batch_size, r.fetcher, r.edge_function_name, m.calls, m.bytes,
+           m.turn = 0
+         )::switchyard.claimed_job order by m.place)
+    into v_jobs
+    from marked as m
+    join public.data_type_registry_v2 as r on r.data_type = m.data_type;
+  return v_jobs;
 end
 $$;
 comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint) is
@@ -181,7 +194,7 @@ create function switchyard.claim_provider_jobs(
   p_lease_seconds integer,
   p_from_head boolean default false
 )
-returns setof switchyard.claimed_job
+returns switchyard.claimed_job[]
 language plpgsql
 volatile
 set search_path = ''
@@ -199,6 +212,8 @@ declare
   v_jobs switchyard.claimed_job[];
   v_calls_left bigint;
   v_bytes_left bigint;
+  v_calls bigint;
+  v_bytes bigint;
   v_kept integer;
   v_started_at timestamptz;
   v_scan_ms double precision;
@@ -206,12 +221,12 @@ begin
   if v_refusal is not null then
     perform switchyard.record_event(
       'claim refused', jsonb_build_object('reason', v_refusal), 0, p_provider);
-    return;
+    return null;
   end if;
   v_calls_left := switchyard.calls_left(p_provider);
   v_bytes_left := switchyard.bytes_left(p_provider, p_lease_seconds);
   if v_calls_left <= 0 or v_bytes_left <= 0 then
-    return;
+    return null;
   end if;
   select p.breaker_state into v_breaker
     from public.api_providers_v2 as p
@@ -232,20 +247,16 @@ begin
   v_oldest := floor(v_batch_size * switchyard.setting_integer('oldest_slots_percent') / 100.0
                     + random() * 0.999999);
 
-  select array_agg(m.*::switchyard.claimed_job order by m.for_its_age desc, m.priority desc, m.id)
-    into v_jobs
-    from switchyard.mark_jobs(
-           p_provider, v_batch_size, v_calls_left, v_bytes_left, p_run_id, p_manual, p_lease_seconds,
-           v_lease_token, v_cursor.rank, v_cursor.job_id, v_oldest, v_cursor.oldest_id) as m;
+  v_jobs := switchyard.mark_jobs(
+    p_provider, v_batch_size, v_calls_left, v_bytes_left, p_run_id, p_manual, p_lease_seconds,
+    v_lease_token, v_cursor.rank, v_cursor.job_id, v_oldest, v_cursor.oldest_id);
   if v_jobs is null then
     if not v_from_head then
       -- Nothing is left from there on: look at the whole queue before saying that it is empty.
-      return query
-        select j.*
-          from switchyard.claim_provider_jobs(
-                 p_provider, p_batch_size, p_run_id, p_manual, p_lease_seconds, true) as j;
+      return switchyard.claim_provider_jobs(
+        p_provider, p_batch_size, p_run_id, p_manual, p_lease_seconds, true);
     end if;
-    return;
+    return null;
   end if;
   perform switchyard.record_event(
     'claim', jsonb_build_object('run_id', p_run_id, 'manual', p_manual), cardinality(v_jobs),
@@ -259,34 +270,44 @@ begin
     from public.api_providers_v2 as p
    where p.provider = p_provider
      for no key update;
-  v_calls_left := switchyard.calls_left(p_provider);
+  -- A hold, a pause or an open breaker may have come in while the scan went on.
+  v_calls_left := case when switchyard.provider_refusal(p_provider) is null
+                       then switchyard.calls_left(p_provider) else 0 end;
   v_bytes_left := switchyard.bytes_left(p_provider, p_lease_seconds);
-  select count(*) into v_kept
-    from (
-      select sum(m.calls) over (order by m.place) as calls,
-             sum(m.bytes) over (order by m.place) as bytes,
-             m.place
-        from unnest(v_jobs) with ordinality as m (
-               id, symbol, data_type, priority, attempts, max_attempts, lease_token,
-               lease_expires_at, batch_size, fetcher, edge_function_name, calls, bytes, for_its_age,
-               place)
-    ) as so_far
-   where so_far.calls <= v_calls_left
-     and so_far.bytes <= v_bytes_left
-     and (v_breaker = 'closed' or (so_far.place = 1 and switchyard.provider_refusal(p_provider) is null));
+  v_kept := cardinality(v_jobs);
+  select sum(m.calls), sum(m.bytes), count(*) filter (where m.for_its_age)
+    into v_calls, v_bytes, v_oldest
+    from unnest(v_jobs) as m;
+  if v_calls > v_calls_left or v_bytes > v_bytes_left or v_breaker <> 'closed' then
+    select count(*), sum(so_far.job_calls), sum(so_far.job_bytes)
+      into v_kept, v_calls, v_bytes
+      from (
+        select m.calls as job_calls, m.bytes as job_bytes,
+               sum(m.calls) over (order by m.place) as calls,
+               sum(m.bytes) over (order by m.place) as bytes,
+               m.place
+          from unnest(v_jobs) with ordinality as m (
+                 id, symbol, data_type, priority, attempts, max_attempts, lease_token,
+                 lease_expires_at, batch_size, fetcher, edge_function_name, calls, bytes,
+                 for_its_age, place)
+      ) as so_far
+     where so_far.calls <= v_calls_left
+       and so_far.bytes <= v_bytes_left
+       and (v_breaker = 'closed' or so_far.place = 1);
+  end if;
 
   if v_kept < cardinality(v_jobs) then
     update switchyard.api_call_queue_v2_live as q
        set status = 'pending', lease_token = null, lease_expires_at = null
       from unnest(v_jobs[v_kept + 1:]) as given_back
      where q.id = given_back.id and q.finished_at = 'infinity';
-  end if;
-  if v_kept = 0 then
-    return;
+    if v_kept = 0 then
+      return null;
+    end if;
+    v_jobs := v_jobs[:v_kept];
   end if;
   insert into switchyard.call_grants as g (provider, bucket, calls, bytes)
-  select p_provider, date_bin('100 milliseconds', clock_timestamp(), 'epoch'), sum(m.calls), sum(m.bytes)
-    from unnest(v_jobs[:v_kept]) as m
+  values (p_provider, date_bin('100 milliseconds', clock_timestamp(), 'epoch'), v_calls, v_bytes)
       on conflict (provider, bucket) do update
      set calls = g.calls + excluded.calls,
          bytes = g.bytes + excluded.bytes;
@@ -301,13 +322,14 @@ begin
   -- from where the last one stopped, for 20 ms or ten times what a scan from the head took; what
   -- comes in or back at the head meanwhile waits that long.
   if v_kept = v_batch_size and v_batch_size >= 20 then
-    select coalesce(max(-m.priority) filter (where not m.for_its_age), v_cursor.rank),
-           coalesce(max(m.id) filter (where m.for_its_age), v_cursor.oldest_id)
-      into v_cursor.rank, v_cursor.oldest_id
-      from unnest(v_jobs) as m;
-    select coalesce(max(m.id), v_cursor.job_id) into v_cursor.job_id
-      from unnest(v_jobs) as m
-     where not m.for_its_age and -m.priority = v_cursor.rank;
+    -- Jobs for their age come first, oldest first; the last job is the least urgent.
+    if v_oldest > 0 then
+      v_cursor.oldest_id := v_jobs[v_oldest].id;
+    end if;
+    if v_oldest < v_kept then
+      v_cursor.rank := -v_jobs[v_kept].priority;
+      v_cursor.job_id := v_jobs[v_kept].id;
+    end if;
     if v_from_head then
       v_cursor.next_pass_at := v_started_at + make_interval(secs => greatest(0.02, least(v_scan_ms / 100, 1)));
     end if;
@@ -324,7 +346,7 @@ begin
      where c.provider = p_provider;
   end if;
 
-  return query select j.* from unnest(v_jobs[:v_kept]) as j;
+  return v_jobs;
 end
 $$;
 comment on function switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean) is
@@ -357,7 +379,7 @@ as $$
 declare
   v_provider text;
   v_share integer;
-  v_claimed integer;
+  v_jobs switchyard.claimed_job[];
   v_claimed_so_far integer := 0;
 begin
   if p_batch_size is null or p_batch_size not between 1 and 1000 then
@@ -386,14 +408,13 @@ begin
      order by p.provider
   loop
     continue when v_claimed_so_far >= v_share;
+    v_jobs := switchyard.claim_provider_jobs(
+      v_provider, v_share - v_claimed_so_far, p_run_id, coalesce(p_manual, false), p_lease_seconds);
+    v_claimed_so_far := v_claimed_so_far + coalesce(cardinality(v_jobs), 0);
     return query
       select j.id, j.symbol, j.data_type, j.priority, j.attempts, j.max_attempts, j.lease_token,
              j.lease_expires_at, j.batch_size, j.fetcher, j.edge_function_name
-        from switchyard.claim_provider_jobs(
-               v_provider, v_share - v_claimed_so_far, p_run_id, coalesce(p_manual, false),
-               p_lease_seconds) as j;
-    get diagnostics v_claimed = row_count;
-    v_claimed_so_far := v_claimed_so_far + v_claimed;
+        from unnest(v_jobs) as j;
   end loop;
 end
 $$;
