@@ -186,6 +186,7 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('partitions_ahead_days', '7', 1, 60, 'Day partitions of the queue are made this many days ahead'),
   ('processor_alive_seconds', '20', 10, 600, 'A processor run counts as alive for this long after its last heartbeat, which comes every 5'),
   ('oldest_slots_percent', '10', 0, 100, 'Share of each claim that goes to the oldest jobs, whatever their priority'),
+  ('starved_after_seconds', '60', 1, 86400, 'When a data type whose jobs need several calls has waited this long for them, single calls are saved up for it'),
   ('default_hold_seconds', '60', 1, 86400, 'A provider is held this long after a 429 without Retry-After'),
   ('breaker_open_seconds', '60', 1, 86400, 'An open breaker lets one job through as a probe after this long'),
   ('breaker_window_seconds', '60', 10, 3600, 'The breaker looks at the attempts of this many seconds; they are kept for an hour'),

@@ -82,6 +82,20 @@ create table switchyard.quota_sums (
 comment on table switchyard.quota_sums is
   'Bytes of the 30 days before an hour, summed once an hour: a claim adds only the current hour.';
 
+create function switchyard.ledger_window()
+returns interval
+language sql
+immutable
+set search_path = ''
+as $$
+  -- A minute; half a second within which processors start what they were granted, or give it back;
+  -- 0.2 seconds that a call may take to the vendor longer than another one; 0.1 of a bucket. Without
+  -- these the vendor could see the late calls of one minute together with the early ones of the next.
+  select interval '60.8 seconds'
+$$;
+comment on function switchyard.ledger_window() is
+  'How long a granted call counts against calls_per_minute, from the start of its bucket.';
+
 create function switchyard.calls_granted(p_provider text)
 returns bigint
 language plpgsql
@@ -89,11 +103,8 @@ stable
 set search_path = ''
 as $$
 declare
-  v_since timestamptz := clock_timestamp() - interval '61.1 seconds';
+  v_since timestamptz := clock_timestamp() - switchyard.ledger_window();
 begin
-  -- A call reaches the vendor up to a second after its grant, and the vendor's window may catch
-  -- the late ones of one minute with the early ones of the next: hence 61 seconds, and the whole
-  -- of a bucket that began before them.
   return (
     select coalesce(sum(g.calls), 0)
       from switchyard.call_grants as g
@@ -102,7 +113,7 @@ begin
 end
 $$;
 comment on function switchyard.calls_granted(text) is
-  'Vendor calls granted in the last 61 seconds.';
+  'Vendor calls granted in the last minute (switchyard.ledger_window).';
 
 create function public.get_quota_usage_v2(p_provider text)
 returns table (
@@ -139,7 +150,7 @@ begin
 end
 $$;
 comment on function public.get_quota_usage_v2(text) is
-  'Bytes used in the rolling 30 days (whole hours) and calls granted in the last 61 seconds, beside what is allowed after the safety margins. Null allowed: the limit is unknown. Raises SY004 for an unknown provider. For service_role and the SQL editor.';
+  'Bytes used in the rolling 30 days (whole hours) and calls granted in the last minute, beside what is allowed after the safety margins. Null allowed: the limit is unknown. Raises SY004 for an unknown provider. For service_role and the SQL editor.';
 
 create function public.is_quota_exceeded_v2(p_provider text)
 returns boolean
@@ -188,12 +199,14 @@ grant select, insert, update, delete
   on table switchyard.call_grants, switchyard.failed_attempts, switchyard.quota_sums to service_role;
 
 revoke all on function
+  switchyard.ledger_window(),
   switchyard.calls_granted(text),
   public.get_quota_usage_v2(text),
   public.is_quota_exceeded_v2(text),
   switchyard.hold_provider(text, integer, text)
 from public, anon, authenticated, service_role;
 grant execute on function
+  switchyard.ledger_window(),
   switchyard.calls_granted(text),
   public.get_quota_usage_v2(text),
   public.is_quota_exceeded_v2(text),

@@ -143,10 +143,11 @@ volatile
 set search_path = ''
 as $$
 begin
-  if (tg_op = 'DELETE' or new.data_type <> old.data_type or new.provider <> old.provider)
+  if (tg_op = 'DELETE' or new.data_type <> old.data_type or new.provider <> old.provider
+      or (new.symbol_column is null) <> (old.symbol_column is null))
      and exists (
        select 1 from switchyard.api_call_queue_v2_live as q where q.data_type = old.data_type) then
-    raise exception 'Cannot remove or rename data type "%", or move it to another provider: it has live jobs',
+    raise exception 'Cannot remove or rename data type "%", move it to another provider or make it global or not: it has live jobs',
       old.data_type
       using errcode = 'SY005',
             hint = format('Run select cancel_jobs_v2(p_data_type := %L) first', old.data_type);
@@ -159,10 +160,10 @@ begin
 end
 $$;
 comment on function switchyard.keep_data_types_of_live_jobs() is
-  'Trigger: a data type with live jobs cannot be removed, renamed or given another provider (SY005); with a removed one its refresh state goes.';
+  'Trigger: a data type with live jobs cannot be removed, renamed, given another provider, made global or the reverse (SY005); with a removed one its refresh state goes.';
 
 create trigger keep_data_types_of_live_jobs
-  before delete or update of data_type, provider on public.data_type_registry_v2
+  before delete or update of data_type, provider, symbol_column on public.data_type_registry_v2
   for each row execute function switchyard.keep_data_types_of_live_jobs();
 
 create table switchyard.refresh_state (

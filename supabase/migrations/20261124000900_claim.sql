@@ -186,6 +186,42 @@ $$;
 comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint) is
   'Marks due jobs of one provider as processing, most urgent first, as many as the given calls and bytes pay for. Starts at (p_from_rank, p_from_job_id) in the order of urgency and takes p_oldest of the oldest jobs after p_oldest_from first.';
 
+create function switchyard.is_saving_calls(p_provider text, p_calls_left bigint, p_manual boolean)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_starved_since timestamptz := clock_timestamp()
+    - make_interval(secs => switchyard.setting_integer('starved_after_seconds'));
+begin
+  -- Under a used-up limit calls come free one at a time, and types that need one would take each
+  -- before there are enough for the others. Some jobs of a type stand for all.
+  return exists (
+    select 1
+      from public.data_type_registry_v2 as r
+     where r.provider = p_provider
+       and not r.paused
+       and r.api_calls_per_batch > p_calls_left
+       and r.api_calls_per_batch <= (
+         select floor(p.calls_per_minute * (1 - p.calls_margin))
+           from public.api_providers_v2 as p
+          where p.provider = p_provider)
+       and exists (
+         select 1
+           from (select q.status, q.run_after
+                   from switchyard.api_call_queue_v2_live as q
+                  where q.data_type = r.data_type
+                    and (not p_manual or q.source = 'manual')
+                  limit 100) as few
+          where few.status = 'pending' and few.run_after < v_starved_since)
+  );
+end
+$$;
+comment on function switchyard.is_saving_calls(text, bigint, boolean) is
+  'Whether the calls that are left are saved up for a type whose jobs need more than that and have waited starved_after_seconds.';
+
 create function switchyard.claim_provider_jobs(
   p_provider text,
   p_batch_size integer,
@@ -225,7 +261,8 @@ begin
   end if;
   v_calls_left := switchyard.calls_left(p_provider);
   v_bytes_left := switchyard.bytes_left(p_provider, p_lease_seconds);
-  if v_calls_left <= 0 or v_bytes_left <= 0 then
+  if v_calls_left <= 0 or v_bytes_left <= 0
+     or switchyard.is_saving_calls(p_provider, v_calls_left, p_manual) then
     return null;
   end if;
   select p.breaker_state into v_breaker
@@ -350,7 +387,7 @@ begin
 end
 $$;
 comment on function switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean) is
-  'Claims jobs of one provider within its limits: counts vendor calls against the grants of the last 61 seconds, and bytes (estimates, what is in flight included) against the quota. p_from_head: whatever the cursor says.';
+  'Claims jobs of one provider within its limits: counts vendor calls against the grants of the last minute, and bytes (estimates, what is in flight included) against the quota. p_from_head: whatever the cursor says.';
 
 create function public.get_queue_batch_v2(
   p_batch_size integer default 50,
@@ -398,13 +435,19 @@ begin
   end if;
 
   -- A loop over the few providers, because each has a ledger and limits of its own. In the order of
-  -- their names, or two claims could wait for each other; each with its share of the batch, or the
-  -- first could keep all of it from the others.
+  -- their names, or two claims could wait for each other; those with work each have their share of
+  -- the batch, or the first could keep all of it from the others.
   for v_provider, v_share in
     select p.provider,
            ceil(p_batch_size::numeric / count(*) over ()
                 * row_number() over (order by p.provider))::integer
       from public.api_providers_v2 as p
+     where (select count(*) from public.api_providers_v2) = 1
+        or exists (
+             select 1
+               from switchyard.api_call_queue_v2_live as q
+              where q.provider = p.provider and q.status = 'pending'
+                and q.run_after <= clock_timestamp())
      order by p.provider
   loop
     continue when v_claimed_so_far >= v_share;
@@ -427,11 +470,13 @@ grant select, insert, update on table switchyard.claim_cursors to service_role;
 
 revoke all on function
   switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
+  switchyard.is_saving_calls(text, bigint, boolean),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
+  switchyard.is_saving_calls(text, bigint, boolean),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 to service_role;

@@ -276,6 +276,7 @@ as $$
 declare
   v_results switchyard.settle_result[];
   v_held switchyard.held_result[];
+  v_reported switchyard.held_result[];
   v_conclusions switchyard.job_conclusion[];
   v_result switchyard.held_result;
 begin
@@ -351,6 +352,12 @@ begin
     return;
   end if;
 
+  -- The breaker goes by what the vendor did, not by what our own tables refuse afterwards.
+  if exists (select 1 from unnest(v_held) as h where h.error is not null)
+     or exists (select 1 from public.api_providers_v2 as p where p.breaker_state <> 'closed') then
+    v_reported := v_held;
+  end if;
+
   if exists (select 1 from unnest(v_held) as h where h.outcome = 'completed') then
     v_held := switchyard.apply_held_rows(v_held);
   end if;
@@ -405,9 +412,8 @@ begin
 
   perform switchyard.conclude_jobs(v_conclusions);
   perform switchyard.note_refresh_state(v_held);
-  if exists (select 1 from unnest(v_held) as h where h.error is not null)
-     or exists (select 1 from public.api_providers_v2 as p where p.breaker_state <> 'closed') then
-    perform switchyard.move_breaker(v_held);
+  if v_reported is not null then
+    perform switchyard.move_breaker(v_reported);
   end if;
   perform switchyard.record_event(
     'settle',

@@ -1,24 +1,84 @@
 -- Adds the runs of processors and what cron calls to start one. Nothing calls it yet.
 
-create function switchyard.due_jobs()
+create function switchyard.due_jobs(p_since timestamptz default '-infinity')
 returns bigint
 language sql
-stable
+volatile
 set search_path = ''
 as $$
   select count(*)
     from switchyard.api_call_queue_v2_live as q
-    join public.data_type_registry_v2 as r on r.data_type = q.data_type
     join (
-      select p.provider
-        from public.api_providers_v2 as p
-       where switchyard.provider_refusal(p.provider) is null
-         and not public.is_quota_exceeded_v2(p.provider)
-    ) as open on open.provider = r.provider
-   where q.status = 'pending' and q.run_after <= clock_timestamp() and not r.paused
+      select t.data_type, t.depends_on
+        from (
+          select p.provider, switchyard.bytes_left(p.provider, 120) as bytes_left
+            from public.api_providers_v2 as p
+           where switchyard.provider_refusal(p.provider) is null
+        ) as open
+        join public.data_type_registry_v2 as t on t.provider = open.provider
+       where not t.paused and t.estimated_data_size_bytes <= open.bytes_left
+    ) as r on r.data_type = q.data_type
+   where q.status = 'pending' and q.run_after <= clock_timestamp()
+     and greatest(q.created_at, q.run_after) >= p_since
+     and not exists (
+       select 1
+         from switchyard.api_call_queue_v2_live as parent
+        where parent.data_type = r.depends_on and parent.symbol = q.symbol)
 $$;
-comment on function switchyard.due_jobs() is
-  'Jobs that are due and whose provider refuses no claims: work for which a processor is worth calling.';
+comment on function switchyard.due_jobs(timestamptz) is
+  'Jobs, due since p_since, that could be claimed if enough calls were left in this minute: work for which a processor is worth calling.';
+
+create function public.next_claim_in_v2(p_manual boolean default false)
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+begin
+  return (
+    select ceil(extract(epoch from min(waiting.until) - v_now) * 1000)::integer
+      from (
+        -- Calls come free when the oldest grant of the minute ends to count.
+        select greatest(v_now, oldest.bucket + switchyard.ledger_window()) as until
+          from public.api_providers_v2 as p
+         cross join lateral (
+           select g.bucket
+             from switchyard.call_grants as g
+            where g.provider = p.provider and g.bucket > v_now - switchyard.ledger_window()
+            order by g.bucket
+            limit 1) as oldest
+         where switchyard.provider_refusal(p.provider) is null
+           and switchyard.bytes_left(p.provider, 120) > 0
+           and exists (
+             select 1
+               from switchyard.api_call_queue_v2_live as q
+               join public.data_type_registry_v2 as r on r.data_type = q.data_type
+              where r.provider = p.provider
+                and not r.paused
+                and r.api_calls_per_batch > switchyard.calls_left(p.provider)
+                and q.status = 'pending'
+                and q.run_after <= v_now
+                and (not coalesce(p_manual, false) or q.source = 'manual'))
+        union all
+        -- A retry that is worth staying for.
+        select min(q.run_after)
+          from switchyard.api_call_queue_v2_live as q
+          join public.data_type_registry_v2 as r on r.data_type = q.data_type
+         where q.delayed
+           and q.run_after < v_now + interval '10 seconds'
+           and not r.paused
+           and switchyard.provider_refusal(r.provider) is null
+           and switchyard.bytes_left(r.provider, 120) > 0
+           and (not coalesce(p_manual, false) or q.source = 'manual')
+      ) as waiting
+     where waiting.until is not null
+  );
+end
+$$;
+comment on function public.next_claim_in_v2(boolean) is
+  'Milliseconds after which a claim that found nothing may find something: when calls of the used-up minute come free, or a retry within 10 seconds is due (then at times 0 or less). Null when only new work can change it. p_manual as for get_queue_batch_v2. For service_role and the SQL editor.';
 
 create function public.start_processor_run_v2(p_run_id uuid, p_manual boolean default false)
 returns jsonb
@@ -76,15 +136,18 @@ begin
   if not found then
     return false;
   end if;
-  -- Work that came while this run was ending found a processor alive and woke none.
-  if switchyard.due_jobs() > 0 then
+  -- Work that came while this run was ending found a processor alive and woke none. Where this run
+  -- could claim nothing from start to end, only what came lately is a reason to try again.
+  if switchyard.due_jobs(
+       case when p_report ->> 'endedBy' = 'idle' and p_report #>> '{jobs,claimed}' = '0'
+            then clock_timestamp() - interval '5 seconds' else '-infinity' end) > 0 then
     perform switchyard.wake_processor();
   end if;
   return true;
 end
 $$;
 comment on function public.finish_processor_run_v2(uuid, jsonb) is
-  'Ends a run with its report and wakes the next one if jobs can be claimed. False when the run is unknown or finished already. For service_role.';
+  'Ends a run with its report and wakes the next one if jobs can be claimed; when this one ended idle and claimed none, only for jobs that came in the last 5 seconds. False when the run is unknown or finished already. For service_role.';
 
 create function public.invoke_processor_loop_v2()
 returns jsonb
@@ -119,14 +182,16 @@ comment on function public.invoke_processor_loop_v2() is
   'Called by cron each minute: recovers expired leases and, when jobs can be claimed and no processor is alive, asks pg_net to call one (the loop itself is in the processor). Says what it did. Raises SY007 when Vault lacks project_url or switchyard_secret_key. For service_role and the SQL editor.';
 
 revoke all on function
-  switchyard.due_jobs(),
+  switchyard.due_jobs(timestamptz),
+  public.next_claim_in_v2(boolean),
   public.start_processor_run_v2(uuid, boolean),
   public.heartbeat_processor_run_v2(uuid),
   public.finish_processor_run_v2(uuid, jsonb),
   public.invoke_processor_loop_v2()
 from public, anon, authenticated, service_role;
 grant execute on function
-  switchyard.due_jobs(),
+  switchyard.due_jobs(timestamptz),
+  public.next_claim_in_v2(boolean),
   public.start_processor_run_v2(uuid, boolean),
   public.heartbeat_processor_run_v2(uuid),
   public.finish_processor_run_v2(uuid, jsonb),

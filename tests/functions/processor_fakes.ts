@@ -83,6 +83,8 @@ export class FakeQueue implements Queue {
   readonly heartbeats: number[] = [];
   readonly starts: { runId: string; manual: boolean }[] = [];
   readonly reports: unknown[] = [];
+  /** Answers of `nextClaimIn`, in turn; null after the last one. */
+  readonly nextClaims: number[] = [];
   /** Runs before a claim takes anything. */
   onClaim: () => void | Promise<void> = () => {};
   /** Runs before a settle changes anything; what it throws is the answer. */
@@ -142,6 +144,10 @@ export class FakeQueue implements Queue {
     }
     this.claims.push({ asked: claim.batchSize, given: taken.length, at: this.clock.now() });
     return taken.map((job) => ({ ...job }));
+  }
+
+  nextClaimIn(): Promise<number | null> {
+    return Promise.resolve(this.nextClaims.shift() ?? null);
   }
 
   async settle(results: readonly SettleResult[]) {
@@ -272,6 +278,8 @@ export function restStub(
         return Response.json(
           await queue.claim({ batchSize: body.p_batch_size, leaseSeconds: body.p_lease_seconds }),
         );
+      case "next_claim_in_v2":
+        return Response.json(await queue.nextClaimIn());
       case "settle_queue_batch_v2":
         return Response.json((await queue.settle(body.p_results)).answers);
       case "finish_processor_run_v2":

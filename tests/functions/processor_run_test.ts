@@ -83,6 +83,32 @@ Deno.test("an empty queue is polled each 500 ms for the linger time, then the ru
   assert.equal(report.latencyMs, null);
 });
 
+Deno.test("a run stays while jobs wait for the vendor's next minute, and claims each second at most", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock);
+  const begun = clock.now();
+  queue.nextClaims.push(...Array.from({ length: 20 }, () => 30_000));
+  queue.onClaim = () => {
+    if (clock.now() - begun >= 20_000 && queue.jobs.length === 0) queue.add({ symbol: "S1" });
+  };
+  const report = await run(clock, queue, { quote: fakeFetcher() });
+
+  assert.equal(queue.count("completed"), 1);
+  assert.equal(report.endedBy, "idle");
+  const waiting = queue.claims.filter(({ given, at }) => given === 0 && at - begun < 20_000);
+  assert.equal(waiting.length, 20);
+});
+
+Deno.test("a run that waits for calls ends with its budget", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock);
+  queue.nextClaims.push(...Array.from({ length: 100 }, () => 400));
+  const report = await run(clock, queue, { quote: fakeFetcher() }, { budgetMs: 10_000 });
+
+  assert.equal(report.endedBy, "budget");
+  assert.ok(queue.claims.length <= 21, `${queue.claims.length} claims in ten seconds`);
+});
+
 Deno.test("work that arrives while the run lingers is done, and the linger time starts anew", async () => {
   const clock = new VirtualClock();
   const queue = new FakeQueue(clock);
@@ -394,7 +420,7 @@ Deno.test("a run claims no more jobs than it may and leaves the rest pending", a
   assert.equal(queue.count("pending"), 20);
 });
 
-Deno.test("claimed jobs that find no free slot within 700 ms are given back", async () => {
+Deno.test("claimed jobs that find no free slot within 500 ms are given back", async () => {
   const clock = new VirtualClock();
   const queue = new FakeQueue(clock, [
     ...seeds(2, { data_type: "many", fetcher: "many", batch_size: 10 }),
@@ -410,7 +436,7 @@ Deno.test("claimed jobs that find no free slot within 700 ms are given back", as
     results.every(({ outcome }) => outcome === "released")
   );
   assert.equal(givenBack[0]!.results.length, overclaim!.given - 2);
-  assert.equal(givenBack[0]!.at - overclaim!.at, 900);
+  assert.equal(givenBack[0]!.at - overclaim!.at, 700);
   assert.equal(report.jobs.released, report.jobs.claimed - report.jobs.completed);
   assert.equal(queue.count("processing"), 0);
 });

@@ -241,6 +241,18 @@ Deno.test("a run that may not start is told with its reason", async () => {
   assert.deepEqual(calls[0]!.body, { p_run_id: "run", p_manual: false });
 });
 
+Deno.test("the time of the next claim is milliseconds or null", async () => {
+  const clock = new VirtualClock();
+  const { client, calls } = clientOf(clock, [json(1200), json(null)]);
+  const limits = { until: inSeconds(clock, 10) };
+  assert.equal(await clock.drive(client.nextClaimIn(true, limits)), 1200);
+  assert.equal(await clock.drive(client.nextClaimIn(false, limits)), null);
+  assert.deepEqual(calls.map(({ name, body }) => [name, body]), [
+    ["next_claim_in_v2", { p_manual: true }],
+    ["next_claim_in_v2", { p_manual: false }],
+  ]);
+});
+
 Deno.test("heartbeat and finish return whether the run is known", async () => {
   const clock = new VirtualClock();
   const { client, calls } = clientOf(clock, [json(true), json(false)]);

@@ -99,6 +99,11 @@ export interface Queue {
     limits: CallLimits,
   ): Promise<ClaimedJob[]>;
   /**
+   * Milliseconds after which a claim that found nothing may find something; null when only new work
+   * can change that. Tried once.
+   */
+  nextClaimIn(manual: boolean, limits: CallLimits): Promise<number | null>;
+  /**
    * Reports results. After more than one try `lease_lost` may mean that an earlier one got through
    * and only its answer was lost.
    */
@@ -235,6 +240,12 @@ export function createQueueClient(options: QueueClientOptions): Queue {
         p_lease_seconds: claim.leaseSeconds,
       }, limits);
       return parseAnswer(z.array(claimedJobSchema), action, data);
+    },
+
+    async nextClaimIn(manual, limits) {
+      const action = "ask when to claim again";
+      const data = await tryOnce(action, "next_claim_in_v2", { p_manual: manual }, limits);
+      return parseAnswer(z.number().int().nullable(), action, data);
     },
 
     async settle(results, limits) {

@@ -20,6 +20,9 @@ const FINISH_MS = 5_000;
 /** Claims that fail one after the other before the run gives up. */
 const MOST_CLAIM_FAILURES = 5;
 
+/** Milliseconds between claims, at most, while the vendor's minute is used up: other work may come in. */
+const LONGEST_POLL_MS = 1_000;
+
 /** Milliseconds after a claim before a few free slots are worth another one. */
 const GATHER_SLOTS_MS = 200;
 
@@ -49,7 +52,10 @@ export interface ProcessorOptions {
    * platform ends a worker at two seconds of CPU time, and a job costs about a millisecond.
    */
   mostJobs?: number;
-  /** Milliseconds that an empty queue is watched before the run ends; 0: not at all. Default: 2,000. */
+  /**
+   * Milliseconds that an empty queue is watched before the run ends; 0: not at all. Default: 2,000.
+   * A queue whose jobs wait for the vendor's next minute, or for a retry within seconds, is not empty.
+   */
   lingerMs?: number;
   /** Milliseconds between claims while there is nothing, or less than asked for. Default: 500. */
   pollMs?: number;
@@ -61,7 +67,7 @@ export interface ProcessorOptions {
   leaseSeconds?: number;
   /** Milliseconds that a result waits for others to be settled with. Default: 200. */
   settleDelayMs?: number;
-  /** Milliseconds from the claim within which a job starts, or else is given back. Default: 700. */
+  /** Milliseconds from the claim within which a job starts, or else is given back. Default: 500. */
   startWithinMs?: number;
   /** Milliseconds for the groups in flight when the budget ends. Default: 15,000. */
   graceMs?: number;
@@ -76,7 +82,7 @@ export interface ProcessorOptions {
 
 /**
  * Drains the queue: claims what it can start at once, fetches, settles, until the queue stays empty
- * (`idle`), the budget of time or jobs is used up (`budget`), the signal aborts (`shutdown`), or
+ * (`idle`; jobs that wait for calls to come free keep it running), the budget of time or jobs is used up (`budget`), the signal aborts (`shutdown`), or
  * claims or settles keep failing (`error`). Then finishes the run with its report.
  *
  * Every claimed job is settled or given back; where the database cannot be reached, its lease
@@ -161,6 +167,7 @@ function startWork(
   let stopped = false;
   let claiming = false;
   let foundNothing = false;
+  let waitsForCalls = false;
   let claimedJobs = 0;
   let claimFailures = 0;
   let settleFailures = 0;
@@ -267,10 +274,12 @@ function startWork(
       for (const job of jobs) leaseEnds.set(job.id, leaseEndsAt);
       claimFailures = 0;
       foundNothing = jobs.length === 0;
+      waitsForCalls = false;
       if (!foundNothing) lastWorkAt = clock.now();
-      claimNotBefore = clock.now() + (jobs.length < asked ? pollMs : 0);
+      else if (lingerMs > 0 && !stopped) await askWhenToClaim();
+      if (!waitsForCalls) claimNotBefore = clock.now() + (jobs.length < asked ? pollMs : 0);
       if (stopped) release(jobs);
-      else accept(jobs, askedAt + (options.startWithinMs ?? 700));
+      else accept(jobs, askedAt + (options.startWithinMs ?? 500));
     } catch (error) {
       claimFailures += 1;
       foundNothing = false;
@@ -285,8 +294,19 @@ function startWork(
     }
   }
 
+  async function askWhenToClaim(): Promise<void> {
+    const inMs = await queue.nextClaimIn(manual, {
+      until: clock.now() + QUEUE_CALL_MS,
+      signal: vendorEnd.signal,
+    });
+    if (inMs === null) return;
+    waitsForCalls = true;
+    lastWorkAt = clock.now();
+    claimNotBefore = clock.now() + Math.min(Math.max(inMs, pollMs), LONGEST_POLL_MS);
+  }
+
   function isAtRest(): boolean {
-    return foundNothing && !claiming && crew.busy === 0 && crew.waiting === 0 &&
+    return foundNothing && !waitsForCalls && !claiming && crew.busy === 0 && crew.waiting === 0 &&
       settler.backlog === 0;
   }
 
