@@ -328,6 +328,46 @@ $$;
 comment on function public.maintain_queue_partitions_v2() is
   'Makes day partitions ahead, drops those past retention, prunes usage, events, processor runs and the run details of Switchyard''s own cron jobs. Returns what it did, one row per partition; a partition that is locked is left for the next run and reported. Safe to call at any time, twice in a row too. For postgres.';
 
+create function public.compact_queue_v2()
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+set lock_timeout = '200ms'
+as $$
+declare
+  v_most_jobs constant integer := 20000;
+  v_bytes bigint := pg_catalog.pg_total_relation_size('switchyard.api_call_queue_v2_live');
+  v_jobs switchyard.api_call_queue_v2_live[];
+begin
+  -- Below that it is not worth a lock; so many jobs take about half as much.
+  if v_bytes < 16 * 1024 * 1024
+     or (select count(*) from (select from switchyard.api_call_queue_v2_live limit v_most_jobs + 1) as q)
+        > v_most_jobs then
+    return false;
+  end if;
+  begin
+    lock table switchyard.api_call_queue_v2_live in access exclusive mode;
+  exception when lock_not_available then
+    perform switchyard.record_event('compacted later: lock not available');
+    return false;
+  end;
+  select array_agg(q order by q.id) into v_jobs from switchyard.api_call_queue_v2_live as q;
+  if cardinality(v_jobs) > v_most_jobs then
+    return false;
+  end if;
+  truncate switchyard.api_call_queue_v2_live;
+  perform set_config('switchyard.provider_is_known', 'yes', true);
+  insert into switchyard.api_call_queue_v2_live select j.* from unnest(v_jobs) as j;
+  perform set_config('switchyard.provider_is_known', '', true);
+  perform switchyard.record_event(
+    'compacted', jsonb_build_object('bytes_before', v_bytes), coalesce(cardinality(v_jobs), 0));
+  return true;
+end
+$$;
+comment on function public.compact_queue_v2() is
+  'Gives back the space of finished jobs, which vacuum frees late, and not at all while an old snapshot is open: writes the live jobs anew, leases included, when they are few (at most 20000) and their partition is large (16 MB). Takes an exclusive lock for a fraction of a second; waits 200 ms at most for it. Called by cron each minute. Returns whether it did. For postgres.';
+
 alter table public.api_call_queue_v2 enable row level security;
 alter table switchyard.api_call_queue_v2_live enable row level security;
 alter table switchyard.api_call_queue_v2_default enable row level security;
@@ -351,5 +391,6 @@ revoke all on function
   switchyard.keep_data_types_of_live_jobs(),
   switchyard.queue_partition_name(date),
   switchyard.make_queue_partition(date),
-  public.maintain_queue_partitions_v2()
+  public.maintain_queue_partitions_v2(),
+  public.compact_queue_v2()
 from public, anon, authenticated, service_role;

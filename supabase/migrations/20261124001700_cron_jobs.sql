@@ -11,6 +11,8 @@ comment on table switchyard.cron_jobs is
 insert into switchyard.cron_jobs (job_name, schedule, command) values
   ('invoke-queue-processor-v2', '* * * * *',
    'set statement_timeout = ''30s''; select public.invoke_processor_loop_v2();'),
+  ('compact-queue-v2', '* * * * *',
+   'set statement_timeout = ''30s''; select public.compact_queue_v2();'),
   ('maintain-queue-partitions-v2', '17 * * * *',
    'set statement_timeout = ''5min''; select * from public.maintain_queue_partitions_v2();');
 

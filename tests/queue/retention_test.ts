@@ -29,6 +29,46 @@ Deno.test("maintenance prunes the run details of its own cron jobs and no others
     ]);
   }));
 
+Deno.test("compaction waits 200 ms for a partition in use, then leaves it for the next run", () =>
+  withStack({ cron: false, net: false }, async ({ stack, sql }) => {
+    await sql`
+      select switchyard.enqueue_jobs(
+        array_agg('CO-' || n), array_agg('quote'::text), array_agg(100), 'scheduled')
+        from generate_series(1, 45000) as n`;
+    await sql`delete from switchyard.api_call_queue_v2_live where id % 100 <> 0`;
+    const user = postgres(stack.databaseUrl, { max: 1 });
+    try {
+      await user.begin(async (transaction) => {
+        await transaction`
+          update public.api_call_queue_v2 set priority = 200
+           where id = (select min(id) from switchyard.api_call_queue_v2_live)`;
+        const [answer] = await sql`select public.compact_queue_v2() as compacted`;
+        assert.equal(answer!.compacted, false);
+      });
+    } finally {
+      await user.end();
+    }
+    const events = await sql`select kind from switchyard.queue_events where kind like 'compacted%'`;
+    assert.deepEqual(events.map(({ kind }) => kind), [
+      "compacted later: lock not available",
+    ]);
+
+    // An old snapshot that keeps vacuum away keeps this from nothing.
+    const old = postgres(stack.databaseUrl, { max: 1 });
+    try {
+      await old.begin("isolation level repeatable read", async (transaction) => {
+        await transaction`select count(*) from public.feature_flags`;
+        const [answer] = await sql`select public.compact_queue_v2() as compacted`;
+        assert.equal(answer!.compacted, true);
+      });
+    } finally {
+      await old.end();
+    }
+    const [left] = await sql`
+      select count(*)::int as jobs, max(priority) as priority from public.api_call_queue_v2`;
+    assert.deepEqual({ ...left }, { jobs: 450, priority: 200 });
+  }));
+
 Deno.test("a day partition that somebody reads is left for the next run and reported", () =>
   withStack({ cron: false, net: false }, async ({ stack, sql }) => {
     const [partition] = await sql<[{ name: string }]>`
