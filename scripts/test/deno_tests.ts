@@ -1,24 +1,37 @@
-import { join } from "node:path";
+import { join, sep as SEPARATOR } from "node:path";
 import { addCounts, type Counts, noCounts } from "./counts.ts";
 
+/** Folders of tests that run beside the others: they mostly wait, for the clock or for one process. */
+const LANES = ["waiting", "integration"];
+
 /**
- * Runs the Deno tests below `tests/`, printing as they go. Those below `tests/waiting/`, which mostly
- * wait for the clock, run beside the others; their output comes at the end. A run that ends without a
- * summary, or with a status that its summary does not explain, counts as one more failure.
+ * Runs the Deno tests below `tests/`, printing as they go; the output of the lanes beside them comes
+ * at the end. A run that ends without a summary, or with a status that its summary does not explain,
+ * counts as one more failure.
  */
 export async function runDenoTests(root: string, filter: string | undefined): Promise<Counts> {
   const files = (await testFiles(join(root, "tests"))).filter((file) =>
     filter === undefined || file.slice(root.length).includes(filter)
   );
-  const waiting = files.filter((file) => file.startsWith(join(root, "tests", "waiting")));
-  const others = files.filter((file) => !waiting.includes(file));
-  const held: Uint8Array[] = [];
-  const [first, second] = await Promise.all([
-    runFiles(root, others, (chunk) => Deno.stdout.writeSync(chunk)),
-    runFiles(root, waiting, (chunk) => held.push(chunk)),
+  const laneOf = (file: string) =>
+    LANES.find((lane) => file.startsWith(join(root, "tests", lane) + SEPARATOR));
+  const held: Uint8Array[][] = LANES.map(() => []);
+  const counts = await Promise.all([
+    runFiles(
+      root,
+      files.filter((file) => laneOf(file) === undefined),
+      (chunk) => Deno.stdout.writeSync(chunk),
+    ),
+    ...LANES.map((lane, index) =>
+      runFiles(
+        root,
+        files.filter((file) => laneOf(file) === lane),
+        (chunk) => held[index]!.push(chunk),
+      )
+    ),
   ]);
-  for (const chunk of held) Deno.stdout.writeSync(chunk);
-  return addCounts(first, second);
+  for (const chunk of held.flat()) Deno.stdout.writeSync(chunk);
+  return counts.reduce(addCounts, noCounts());
 }
 
 async function runFiles(

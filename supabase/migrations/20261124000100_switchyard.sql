@@ -196,6 +196,10 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('backoff_base_seconds', '5', 1, 3600, 'The first retry waits about this long; each further one twice as long'),
   ('backoff_max_seconds', '900', 1, 86400, 'No retry waits longer than this'),
   ('caller_checks_per_minute', '60', 0, 1000000, 'Staleness checks that one signed-in user may ask for in a minute'),
+  ('most_pending_jobs', '5000', 1, 10000000, 'The staleness checks queue nothing while so many jobs are pending; the scheduled one half of it'),
+  ('demand_expires_after_seconds', '120', 10, 86400, 'Demand from presence counts for this long after it was last seen'),
+  ('demand_from_presence', '1', 0, 1, '1: what clients show by Realtime presence is demand; 0: it is not'),
+  ('demand_from_row_changes', '1', 0, 1, '1: subscriptions to row changes are demand; 0: they are not'),
   ('known_symbols_table', '"supported_symbols"', null, null, 'Table in schema public that lists the symbols; null turns the check off'),
   ('known_symbols_column', '"symbol"', null, null, 'Column of known_symbols_table that holds the symbol'),
   ('known_symbols_active_column', '"is_active"', null, null, 'Boolean column of known_symbols_table; null when every row counts');

@@ -93,7 +93,7 @@ set search_path = ''
 as $$
 begin
   insert into switchyard.refresh_state as s (
-    symbol, data_type, last_checked_at, last_changed_at, content_hash, empty_until,
+    symbol, data_type, last_checked_at, last_changed_at, content_hash, empty_until, failing_until,
     consecutive_failures
   )
   select r.symbol, r.data_type,
@@ -104,6 +104,7 @@ begin
              from jsonb_array_elements(r.rows) with ordinality as e (item, place)) end,
          case when r.outcome = 'empty'
               then clock_timestamp() + make_interval(mins => t.empty_recheck_minutes) end,
+         case when r.outcome = 'failed' then clock_timestamp() + interval '2 minutes' end,
          case when r.outcome = 'failed' then 1 else 0 end
     from unnest(p_results) as r
     join public.data_type_registry_v2 as t on t.data_type = r.data_type
@@ -117,6 +118,11 @@ begin
                              else excluded.content_hash end,
          empty_until = case when excluded.consecutive_failures > 0 then s.empty_until
                             else excluded.empty_until end,
+         failing_until = case when excluded.consecutive_failures > 0 then clock_timestamp() + make_interval(
+             mins => least(2 ^ least(s.consecutive_failures + 1, 20), (
+               select t.empty_recheck_minutes
+                 from public.data_type_registry_v2 as t
+                where t.data_type = s.data_type))::integer) end,
          consecutive_failures = case when excluded.consecutive_failures > 0
                                      then s.consecutive_failures + 1 else 0 end;
 end

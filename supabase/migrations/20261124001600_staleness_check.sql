@@ -107,6 +107,10 @@ begin
         select 1 from switchyard.refresh_state as s
          where s.data_type = v_type.data_type and s.symbol = p_symbol
            and s.empty_until > clock_timestamp()) then 'the vendor has nothing for it'
+      when exists (
+        select 1 from switchyard.refresh_state as s
+         where s.data_type = v_type.data_type and s.symbol = p_symbol
+           and s.failing_until > clock_timestamp()) then 'its last attempt failed'
       when not public.is_feature_enabled('use_queue_system') then 'use_queue_system is off'
       when not public.is_feature_enabled('use_new_staleness_check') then 'use_new_staleness_check is off'
       when v_type.stage in ('legacy', 'shadow') then format('stage %s: the legacy jobs refresh it', v_type.stage)

@@ -11,6 +11,10 @@ comment on table switchyard.cron_jobs is
 insert into switchyard.cron_jobs (job_name, schedule, command) values
   ('invoke-queue-processor-v2', '* * * * *',
    'set statement_timeout = ''30s''; select public.invoke_processor_loop_v2();'),
+  ('check-stale-data-v2', '* * * * *',
+   'set statement_timeout = ''30s''; select * from public.check_and_queue_stale_data_from_presence_v2();'),
+  ('queue-scheduled-refreshes-v2', '* * * * *',
+   'set statement_timeout = ''30s''; select * from public.queue_scheduled_refreshes_v2();'),
   ('compact-queue-v2', '* * * * *',
    'set statement_timeout = ''30s''; select public.compact_queue_v2();'),
   ('maintain-queue-partitions-v2', '17 * * * *',
