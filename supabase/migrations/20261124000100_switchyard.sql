@@ -197,6 +197,7 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('backoff_max_seconds', '900', 1, 86400, 'No retry waits longer than this'),
   ('caller_checks_per_minute', '60', 0, 1000000, 'Staleness checks that one signed-in user may ask for in a minute'),
   ('most_pending_jobs', '5000', 1, 10000000, 'The staleness checks queue nothing while so many jobs are pending; the scheduled one half of it'),
+  ('close_grace_minutes', '30', 0, 600, 'Quotes are refreshed after the close until they were fetched this long after it'),
   ('demand_expires_after_seconds', '120', 10, 86400, 'Demand from presence counts for this long after it was last seen'),
   ('demand_from_presence', '1', 0, 1, '1: what clients show by Realtime presence is demand; 0: it is not'),
   ('demand_from_row_changes', '1', 0, 1, '1: subscriptions to row changes are demand; 0: they are not'),

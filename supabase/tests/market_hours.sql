@@ -1,0 +1,47 @@
+-- Quotes are refreshed while their exchange is open, and once more after the close.
+begin;
+select plan(24);
+
+insert into public.exchange_market_status
+  (exchange_code, opening_time_local, closing_time_local, timezone, raw_holidays_json, last_fetched_at) values
+  ('XNY', '09:30 AM -05:00', '04:00 PM -05:00', 'America/New_York',
+   '[{"date": "2026-11-26", "name": "Thanksgiving", "isClosed": true, "adjOpenTime": null, "adjCloseTime": null},
+     {"date": "2026-11-27", "name": "Early close", "isClosed": null, "isFullyClosed": false, "adjOpenTime": null, "adjCloseTime": "13:00"}]',
+   '2026-11-25 12:00Z'),
+  ('XTK', '09:00 AM +09:00', '03:30 PM +09:00', 'Asia/Tokyo', null, '2026-11-25 00:00Z'),
+  ('XFX', '12:00 AM +00:00', '12:00 AM +00:00', 'UTC', null, '2026-11-25 00:00Z'),
+  ('XNO', null, null, 'UTC', 'null', '2026-11-25 00:00Z'),
+  ('XTZ', '09:00 AM', '05:00 PM', 'Mars/Olympus', null, '2026-11-25 00:00Z'),
+  ('XCL', 'CLOSED', 'CLOSED', 'UTC', null, '2026-11-22 09:00Z');
+create function pg_temp.open_at(p_exchange text, p_now timestamptz, p_fetched_at timestamptz default '2026-01-01') returns boolean language sql as $$
+  select switchyard.is_quote_worth_refreshing(p_exchange, p_fetched_at, p_now)
+$$;
+
+select is(switchyard.time_of_day('09:30 AM -04:00'), '09:30'::time, 'vendor times are read');
+select is(switchyard.time_of_day('12:05 am'), '00:05'::time, '… midnight too');
+select is(switchyard.time_of_day('12:00 PM'), '12:00'::time, '… and noon');
+select is(switchyard.time_of_day('13:00'), '13:00'::time, '… and 24-hour times');
+select is(switchyard.time_of_day('CLOSED'), null, 'CLOSED is no time');
+select is(switchyard.time_of_day('99:99'), null, 'nor is nonsense');
+
+select is(pg_temp.open_at('XNY', '2026-11-25 14:29Z'), false, 'before the opening nothing changes');
+select is(pg_temp.open_at('XNY', '2026-11-25 14:30Z'), true, 'from the opening on it does, in the exchange''s time zone');
+select is(pg_temp.open_at('XNY', '2026-07-01 13:30Z'), true, '… daylight saving included');
+select is(pg_temp.open_at('XNY', '2026-11-25 20:59Z', '2026-11-25 20:58Z'), true, 'until the close');
+select is(pg_temp.open_at('XNY', '2026-11-25 21:10Z', '2026-11-25 21:09Z'), true, 'and during the grace after it');
+select is(pg_temp.open_at('XNY', '2026-11-25 23:00Z', '2026-11-25 20:00Z'), true, 'and later, when the closing price was missed');
+select is(pg_temp.open_at('XNY', '2026-11-25 23:00Z', '2026-11-25 21:31Z'), false, 'but not once it was fetched');
+select is(pg_temp.open_at('XNY', '2026-11-26 15:00Z'), false, 'not on a holiday');
+select is(pg_temp.open_at('XNY', '2026-11-27 17:59Z', '2026-11-27 17:58Z'), true, 'on a day that closes early until then');
+select is(pg_temp.open_at('XNY', '2026-11-27 19:00Z', '2026-11-27 18:31Z'), false, '… and not after it');
+select is(pg_temp.open_at('XTK', '2026-11-25 03:00Z', '2026-11-25 02:59Z'), true, 'a lunch break closes nothing');
+select is(pg_temp.open_at('XFX', '2026-11-25 03:00Z', '2026-11-25 02:59Z'), true, 'nor does trading around the clock');
+select is(pg_temp.open_at('XCL', '2026-11-22 12:00Z'), false, 'CLOSED holds for the day of which it was said');
+select is(pg_temp.open_at('XCL', '2026-11-23 12:00Z'), true, '… and no longer');
+select is(pg_temp.open_at('XNO', '2026-11-25 03:00Z'), true, 'unknown hours keep nothing back');
+select is(pg_temp.open_at('XTZ', '2026-11-25 03:00Z'), true, 'nor does an unknown time zone');
+select is(pg_temp.open_at('NOWHERE', '2026-11-25 03:00Z'), true, 'nor an unknown exchange');
+select is(public.is_exchange_open_v2('MH-NONE'), true, 'nor a symbol without a quote');
+
+select * from finish();
+rollback;
