@@ -299,7 +299,7 @@ alter table public.data_type_registry_v2 enable row level security;
 
 revoke all on table public.data_type_registry_v2, public.registry_problems_v2
   from public, anon, authenticated, service_role;
-grant select, update (estimated_data_size_bytes) on table public.data_type_registry_v2 to service_role;
+grant select, update (estimated_data_size_bytes, batch_size) on table public.data_type_registry_v2 to service_role;
 grant select on table public.registry_problems_v2 to service_role;
 
 revoke all on function

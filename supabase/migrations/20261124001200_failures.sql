@@ -110,6 +110,10 @@ begin
       p_result.provider, switchyard.setting_integer('quota_hold_seconds'), v_message);
   elsif v_class = 'auth' then
     perform switchyard.open_breaker(p_result.provider, v_message);
+  elsif v_class = 'batch_refused' then
+    update public.data_type_registry_v2 as r
+       set batch_size = 1
+     where r.data_type = p_result.data_type and r.batch_size > 1;
   else
     select r.depends_on,
            case
@@ -158,7 +162,7 @@ begin
 end
 $$;
 comment on function switchyard.answer_failure(switchyard.held_result) is
-  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; the parent type queued after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
+  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; no more groups of jobs for a type whose plan takes single symbols; the parent type queued after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
 
 revoke all on function
   switchyard.answer_failure(switchyard.held_result),

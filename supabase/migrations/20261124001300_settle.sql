@@ -251,8 +251,9 @@ begin
             when jsonb_typeof(x.error) is distinct from 'object' then
               'error is missing from a failed result'
             when coalesce(x.error ->> 'class' not in
-                   ('retryable', 'rate_limited', 'quota', 'auth', 'permanent', 'dependency'), true) then
-              format('error.class is %s, wanted retryable, rate_limited, quota, auth, permanent or dependency',
+                   ('retryable', 'rate_limited', 'quota', 'auth', 'permanent', 'dependency',
+                    'batch_refused'), true) then
+              format('error.class is %s, wanted retryable, rate_limited, quota, auth, permanent, dependency or batch_refused',
                      coalesce(left(x.error ->> 'class', 40), 'missing'))
             when coalesce(x.error ->> 'message', '') = '' then
               'error.message is missing from a failed result'
@@ -314,8 +315,10 @@ begin
   -- wall clock: the transaction may have waited for these locks past an expiry.
   with held as materialized (
     select q.id, q.symbol, q.data_type, q.provider, q.attempts, r.max_attempts,
-           -- Completed without rows means that the vendor has nothing.
-           case when x.outcome = 'completed' and x.rows = '[]' then 'empty' else x.outcome end as outcome,
+           -- Completed without rows means that the vendor has nothing, unless the rows were
+           -- written elsewhere.
+           case when x.outcome = 'completed' and x.rows = '[]' and r.fetcher <> 'edge-function'
+                then 'empty' else x.outcome end as outcome,
            coalesce(x.rows, '[]') as rows, x.calls, x.bytes,
            case when x.outcome = 'failed' then x.error end as error, x.place
       from unnest(v_results) as x
@@ -380,7 +383,7 @@ begin
   -- A loop over the few failures that concern more than their own job.
   for v_result in
     select h.* from unnest(v_held) as h
-     where h.error ->> 'class' in ('rate_limited', 'quota', 'auth', 'dependency')
+     where h.error ->> 'class' in ('rate_limited', 'quota', 'auth', 'dependency', 'batch_refused')
      order by h.position
   loop
     v_held[v_result.position] := switchyard.answer_failure(v_result);

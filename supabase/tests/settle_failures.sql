@@ -1,5 +1,5 @@
 begin;
-select plan(27);
+select plan(30);
 
 insert into public.supported_symbols (symbol) select 'FA-' || n from generate_series(1, 9) as n;
 create temp table claimed (id bigint, lease_token uuid);
@@ -85,6 +85,21 @@ select ok(switchyard.retry_at(50) <= clock_timestamp() + interval '1351 seconds'
 select results_eq(
   $$select switchyard.error_class_of(s) from unnest(array['23503', '40P01', '23502']) as s$$,
   $$values ('dependency'), ('collision'), ('retryable')$$, 'what a table raises has a class by its code');
+
+update public.data_type_registry_v2 set batch_size = 50 where data_type = 'quote';
+select is(pg_temp.fail('FA-9', 'batch_refused'), 'released', 'a plan that takes no groups costs no attempt');
+select is((select batch_size from public.data_type_registry_v2 where data_type = 'quote'), 1, '… and is remembered');
+
+update public.data_type_registry_v2 set fetcher = 'edge-function' where data_type = 'quote';
+select pg_temp.fail('FA-9', 'retryable');
+update public.api_call_queue_v2 set run_after = clock_timestamp(), delayed = false where symbol = 'FA-9' and status = 'pending';
+select results_eq(
+  $$select s.outcome, r.empty_until
+      from public.settle_queue_batch_v2((
+        select jsonb_agg(jsonb_build_object('job_id', id, 'lease_token', lease_token, 'outcome', 'completed', 'rows', '[]'::jsonb))
+          from public.get_queue_batch_v2(10, null, true) where symbol = 'FA-9')) as s,
+           switchyard.refresh_state as r where r.symbol = 'FA-9' and r.data_type = 'quote'$$,
+  $$values ('completed', null::timestamptz)$$, 'what an Edge Function wrote by itself is completed, not empty');
 
 select * from finish();
 rollback;

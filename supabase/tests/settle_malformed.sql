@@ -35,7 +35,7 @@ select is(pg_temp.verdict('{"calls": -1}'), 'malformed: calls is -1, wanted a wh
 select is(pg_temp.verdict('{"bytes": "1e99"}'), 'malformed: bytes is 1e99, wanted a whole number', 'bytes must be a count');
 select is(pg_temp.verdict('{"outcome": "failed"}'), 'malformed: error is missing from a failed result', 'a failed result has an error');
 select is(pg_temp.verdict('{"outcome": "failed", "error": {"class": "odd"}}'),
-  'malformed: error.class is odd, wanted retryable, rate_limited, quota, auth, permanent or dependency', 'of a known class');
+  'malformed: error.class is odd, wanted retryable, rate_limited, quota, auth, permanent, dependency or batch_refused', 'of a known class');
 select is(pg_temp.verdict('{"outcome": "failed", "error": {"class": "retryable"}}'),
   'malformed: error.message is missing from a failed result', 'and with a message');
 select is((select status from public.api_call_queue_v2 where symbol = 'MA-1'), 'processing',

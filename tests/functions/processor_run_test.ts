@@ -380,17 +380,112 @@ Deno.test("a job whose type has no fetcher fails for good with the names that ex
   assert.equal(queue.jobs[1]!.status, "completed");
 });
 
-Deno.test("a job that an Edge Function would fetch is refused by name", async () => {
+Deno.test("a type that an Edge Function fetches is driven by posting its symbols there", async () => {
   const clock = new VirtualClock();
-  const queue = new FakeQueue(clock, [
-    { symbol: "AAPL", fetcher: "edge-function", edge_function_name: "fetch-fmp-ratios" },
-  ]);
-  await run(clock, queue, { quote: fakeFetcher() });
+  const queue = new FakeQueue(
+    clock,
+    ["A", "B", "C"].map((symbol) => ({
+      symbol,
+      data_type: "made-up",
+      fetcher: "edge-function",
+      edge_function_name: "fetch-made-up",
+      batch_size: 10,
+      max_attempts: 1,
+    })),
+  );
+  const requests: Request[] = [];
+  const context = vendorAccess(clock, {
+    fetch: (input, init) => {
+      requests.push(new Request(input, init));
+      return Promise.resolve(Response.json({
+        message: "some failed",
+        details: [
+          { symbol: "A", success: true },
+          { symbol: "B", success: false, message: "no such thing" },
+        ],
+        vendorCalls: 2,
+        bytes: 700,
+      }, { status: 207 }));
+    },
+  });
+  const edgeFunctions = { url: "http://project.invalid/", key: "sb_secret_x", anonKey: "anon" };
+  const report = await run(clock, queue, {}, { context, edgeFunctions });
 
-  assert.equal(queue.jobs[0]!.status, "failed");
+  assert.equal(requests.length, 1);
+  assert.equal(requests[0]!.url, "http://project.invalid/functions/v1/fetch-made-up");
+  assert.equal(requests[0]!.headers.get("apikey"), "sb_secret_x");
+  assert.equal(requests[0]!.headers.get("authorization"), "Bearer anon");
+  assert.deepEqual(await requests[0]!.json(), { symbols: ["A", "B", "C"] });
+  const outcomes = queue.settles.flatMap(({ results }) => results.map(({ outcome }) => outcome));
+  assert.deepEqual(outcomes, ["completed", "failed", "completed"]);
+  assert.match(queue.jobs[1]!.error!.message, /"B": no such thing/);
+  assert.deepEqual([report.vendorCalls, report.bytes], [2, 700]);
+});
+
+for (
+  const [name, answer, code] of [
+    ["500", () => new Response("broken", { status: 500 }), "edge_function_500"],
+    ["401", () => new Response("{}", { status: 401 }), "edge_function_401"],
+    ["text that is not JSON", () => new Response("fine"), "not_json"],
+    ["JSON of another shape", () => Response.json({ details: "all" }), "schema_mismatch"],
+    ["no answer", () => Promise.reject(new TypeError("connection refused")), "network"],
+  ] as const
+) {
+  Deno.test(`an Edge Function that gives ${name} fails the attempt`, async () => {
+    const clock = new VirtualClock();
+    const queue = new FakeQueue(clock, [{
+      symbol: "A",
+      data_type: "made-up",
+      fetcher: "edge-function",
+      edge_function_name: "fetch-made-up",
+      max_attempts: 1,
+    }]);
+    const context = vendorAccess(clock, { fetch: () => Promise.resolve(answer()) });
+    const edgeFunctions = { url: "http://project.invalid", key: "sb_secret_x" };
+    await run(clock, queue, {}, { context, edgeFunctions });
+    assert.equal(queue.jobs[0]!.error?.class, "retryable");
+    assert.equal(queue.jobs[0]!.error?.code, code);
+  });
+}
+
+Deno.test("a job that an Edge Function would fetch is refused by name without access to it", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [{
+    symbol: "AAPL",
+    data_type: "custom",
+    fetcher: "edge-function",
+    edge_function_name: "fetch-custom",
+  }]);
+  await run(clock, queue, { quote: fakeFetcher() });
   assert.equal(queue.jobs[0]!.error?.class, "permanent");
-  assert.equal(queue.jobs[0]!.error?.code, "edge_function_not_supported");
-  assert.match(queue.jobs[0]!.error!.message, /"fetch-fmp-ratios"/);
+  assert.match(queue.jobs[0]!.error!.message, /Edge Function "fetch-custom"/);
+});
+
+Deno.test("a plan that takes one symbol per call is told to the queue once, at the cost of no attempt", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(6, { batch_size: 6 }));
+  queue.onSettle = (results) => {
+    if (results.some(({ error }) => error?.class === "batch_refused")) {
+      for (const job of queue.jobs) job.batch_size = 1;
+    }
+  };
+  const fetcher = fakeFetcher({
+    maxSymbolsPerCall: 6,
+    onCall: (symbols) => {
+      if (symbols.length > 1) {
+        throw new VendorError("Cannot fetch quote: the plan lacks batch-quote", {
+          errorClass: "batch_refused",
+          code: "batch_refused",
+          calls: 1,
+        });
+      }
+    },
+  });
+  const report = await run(clock, queue, { quote: fetcher });
+
+  assert.deepEqual(fetcher.calls.map((symbols) => symbols.length), [6, 1, 1, 1, 1, 1, 1]);
+  assert.equal(report.jobs.completed, 6);
+  assert.ok(queue.jobs.every(({ attempts }) => attempts === 0));
 });
 
 Deno.test("at the end of the budget jobs in flight are finished and unstarted ones given back", async () => {

@@ -120,7 +120,10 @@ export class QueueError extends Error {
   override readonly name = "QueueError";
   /** What was tried, such as `claim jobs`. */
   readonly action: string;
-  /** SQLSTATE, PostgREST code, `http_<status>`, `network`, `timeout`, `aborted` or `unexpected_answer`. */
+  /**
+   * SQLSTATE, PostgREST code, `http_<status>`, `network`, `timeout`, `aborted`, `unreadable_answer`
+   * (a success that is not JSON) or `unexpected_answer` (JSON of another shape).
+   */
   readonly code: string;
   readonly hint: string | null;
   /** HTTP status; 0 without an answer. */
@@ -307,9 +310,16 @@ function queueError(
         transient: true,
       });
   }
-  const code = error.code || (status === 0 ? "network" : `http_${status}`);
+  const isSuccess = status >= 200 && status < 300;
+  const code = error.code ||
+    (status === 0 ? "network" : isSuccess ? "unreadable_answer" : `http_${status}`);
   const hint = error.hint ? redact(error.hint, [key]) : null;
-  const problem = redact(error.message || `the answer has status ${status}`, [key]);
+  // The library gives a body that is not JSON as the message: a page of some gateway, or half an
+  // answer, which tells no more than its status.
+  const isBody = code === "unreadable_answer" || error.message.trimStart().startsWith("<");
+  const problem = isBody
+    ? `the answer with status ${status} is not JSON`
+    : redact(error.message || `the answer has status ${status}`, [key]);
   const sentence = problem.startsWith("Cannot ") ? problem : `Cannot ${action}: ${problem}`;
   return new QueueError(`${sentence} (${code})${hint === null ? "" : `; ${hint}`}`, {
     action,
@@ -329,6 +339,7 @@ function isTransient(code: string, status: number): boolean {
   if (/^[0-9A-Z]{5}$/.test(code)) {
     return /^(08|40|53|58|57P|XX)/.test(code) || code === "55P03";
   }
+  if (code === "unreadable_answer") return true;
   return status === 0 || status === 408 || status === 425 || status === 429 || status >= 500;
 }
 

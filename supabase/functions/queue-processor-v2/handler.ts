@@ -96,7 +96,8 @@ async function answer(request: Request, surroundings: HandlerSurroundings): Prom
 
   const settings = processorSettings(env);
   const context = fetchContextFromEnv(env, shutdown, { fetch });
-  const queue = createQueueClient({ url: supabaseUrl(env), key: secretKeys(env).own, fetch });
+  const project = { url: supabaseUrl(env), key: secretKeys(env).own };
+  const queue = createQueueClient({ ...project, fetch });
   const runId = crypto.randomUUID();
   const start = await queue.startRun(runId, manual, { until: Date.now() + START_MS });
   if (!start.started) return Response.json({ started: false, reason: start.reason });
@@ -106,6 +107,7 @@ async function answer(request: Request, surroundings: HandlerSurroundings): Prom
     queue,
     fetchers,
     context,
+    edgeFunctions: { ...project, anonKey: env.get("SUPABASE_ANON_KEY") ?? "" },
     runId,
     manual,
     signal: shutdown,

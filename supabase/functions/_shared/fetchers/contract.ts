@@ -1,4 +1,5 @@
 import type { z } from "npm:zod@4.6.7";
+import type { VendorError } from "./errors.ts";
 
 export { type ErrorClass, VendorError, type VendorErrorDetails } from "./errors.ts";
 export { fetchSymbols } from "./fetch_symbols.ts";
@@ -48,6 +49,10 @@ export interface FetchedRows {
   rows: Map<string, Row[]>;
   /** Oddities that did not stop the refresh, a sentence each. */
   warnings: string[];
+  /** Symbols whose rows were written elsewhere: done, though they have none in `rows`. */
+  written?: ReadonlySet<string>;
+  /** Symbols that failed alone, where the answer tells them apart. */
+  failures?: ReadonlyMap<string, VendorError>;
 }
 
 /** Rows with what they cost. */
@@ -63,6 +68,8 @@ export interface Fetcher<Payload = unknown> {
   readonly maxSymbolsPerCall: number;
   /** Vendor calls made for one such group. */
   readonly callsPerBatch: number;
+  /** Milliseconds for one group; default: the time of its calls. */
+  readonly timeoutMs?: number;
   /** Asks the vendor; pure but for `context.fetch`. Throws {@linkcode VendorError}. */
   request(symbols: readonly string[], context: FetchContext): Promise<VendorAnswer<unknown>>;
   /** The complete check of the payload. Its messages say what was wanted, such as `a number`. */

@@ -7,6 +7,7 @@
  * - `auth`: the key is missing, wrong or blocked; the same for every symbol
  * - `permanent`: asking again for this symbol cannot succeed
  * - `dependency`: another row has to exist first
+ * - `batch_refused`: the plan takes one symbol per call only; the queue groups no more jobs
  */
 export type ErrorClass =
   | "retryable"
@@ -14,7 +15,8 @@ export type ErrorClass =
   | "quota"
   | "auth"
   | "permanent"
-  | "dependency";
+  | "dependency"
+  | "batch_refused";
 
 /** What a {@linkcode VendorError} holds beside its message. */
 export interface VendorErrorDetails {

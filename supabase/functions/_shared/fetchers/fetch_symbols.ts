@@ -39,6 +39,8 @@ export async function fetchSymbols<Payload>(
       ),
       calls,
       bytes,
+      ...(fetched.written === undefined ? {} : { written: fetched.written }),
+      ...(fetched.failures === undefined ? {} : { failures: fetched.failures }),
     };
   } catch (error) {
     if (!(error instanceof VendorError)) throw error;

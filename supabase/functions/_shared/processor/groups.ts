@@ -1,4 +1,5 @@
 import type { Fetcher } from "../fetchers/contract.ts";
+import { createEdgeFunctionFetcher, type EdgeFunctions } from "./edge_function_fetcher.ts";
 import type { ClaimedJob, JobError } from "../queue_client.ts";
 
 /** Jobs of one type that share one group of vendor calls. Never empty. */
@@ -29,11 +30,13 @@ export interface GroupPlan {
  * surplus: fetching them would break the vendor's limit.
  *
  * `largestGroup` says how many jobs may be in a group with this one; default: as many as fit.
+ * Without `edgeFunctions` jobs that an Edge Function fetches are refused.
  */
 export function planGroups(
   jobs: readonly ClaimedJob[],
   fetchers: Readonly<Record<string, Fetcher>>,
   largestGroup: (job: ClaimedJob) => number = () => Infinity,
+  edgeFunctions?: EdgeFunctions,
 ): GroupPlan {
   const plan: GroupPlan = {
     groups: [],
@@ -47,7 +50,7 @@ export function planGroups(
   for (const [dataType, ofType] of Map.groupBy(jobs, (job) => job.data_type)) {
     const [first] = ofType;
     if (first === undefined) continue;
-    const fetcher = fetcherOf(first, fetchers);
+    const fetcher = fetcherOf(first, fetchers, edgeFunctions);
     if (fetcher === undefined) {
       plan.refused.push(...ofType.map((job) => ({ job, error: refusal(job, fetchers) })));
       continue;
@@ -78,7 +81,11 @@ export function planGroups(
 function fetcherOf(
   job: ClaimedJob,
   fetchers: Readonly<Record<string, Fetcher>>,
+  edgeFunctions: EdgeFunctions | undefined,
 ): Fetcher | undefined {
+  if (job.fetcher === "edge-function" && job.edge_function_name !== null && edgeFunctions) {
+    return createEdgeFunctionFetcher(job.data_type, job.edge_function_name, edgeFunctions);
+  }
   return Object.hasOwn(fetchers, job.fetcher) ? fetchers[job.fetcher] : undefined;
 }
 
@@ -88,7 +95,7 @@ function refusal(job: ClaimedJob, fetchers: Readonly<Record<string, Fetcher>>): 
     ? [
       "edge_function_not_supported",
       `it is fetched by the Edge Function "${job.edge_function_name}", ` +
-      "which this processor does not call",
+      "which this processor was not told how to call",
     ]
     : ["unknown_fetcher", `the processor has no fetcher "${job.fetcher}"`];
   return {

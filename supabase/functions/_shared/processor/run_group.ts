@@ -21,6 +21,8 @@ export interface GroupOutcome {
   warnings: string[];
   /** Set when the jobs are released to be tried again in smaller groups. */
   splitBecause?: JobError;
+  /** Set when the plan takes one symbol per call only. */
+  takesNoGroups?: true;
 }
 
 /**
@@ -46,7 +48,8 @@ export async function runGroup(
     return access.fetch(input, init);
   };
   const symbols = jobs.map((job) => job.symbol);
-  const timeoutMs = access.timeoutMs * Math.max(1, fetcher.callsPerBatch) + FETCHER_MARGIN_MS;
+  const timeoutMs = fetcher.timeoutMs ??
+    access.timeoutMs * Math.max(1, fetcher.callsPerBatch) + FETCHER_MARGIN_MS;
   try {
     const outcome = await withDeadline(clock, timeoutMs, signal, (ended) =>
       unlessAborted(
@@ -56,8 +59,14 @@ export async function runGroup(
     const { calls, bytes, warnings } = outcome;
     const durationMs = clock.now() - startedAt;
     const results = jobs.map((job): SettleResult => {
+      const failure = outcome.failures?.get(job.symbol);
+      if (failure !== undefined) {
+        const subject = subjectOf(group.dataType, [job.symbol]);
+        return failedResult(job, jobErrorOf(failure, subject, [access.apiKey]));
+      }
       const rows = outcome.rows.get(job.symbol) ?? [];
-      return { ...releasedResult(job), outcome: rows.length === 0 ? "empty" : "completed", rows };
+      const isDone = rows.length > 0 || outcome.written?.has(job.symbol);
+      return { ...releasedResult(job), outcome: isDone ? "completed" : "empty", rows };
     });
     return {
       results: booked(results, calls, bytes, durationMs),
@@ -75,8 +84,11 @@ export async function runGroup(
     const error = jobErrorOf(failure, subjectOf(group.dataType, symbols), [access.apiKey]);
     const ended = signal.aborted && ["aborted", "unexpected", "timeout"].includes(error.code);
     const split = !ended && jobs.length > 1 && mayBeOneSymbol(error);
-    const results = jobs.map((job) =>
-      ended || split ? releasedResult(job) : failedResult(job, error)
+    const results = jobs.map((job, index) =>
+      // One job is enough to tell the queue that the plan takes no groups.
+      ended || split || (error.class === "batch_refused" && index > 0)
+        ? releasedResult(job)
+        : failedResult(job, error)
     );
     return {
       results: booked(results, calls, bytes, durationMs),
@@ -85,6 +97,7 @@ export async function runGroup(
       durationMs,
       warnings: [],
       ...(split ? { splitBecause: error } : {}),
+      ...(error.class === "batch_refused" ? { takesNoGroups: true } : {}),
     };
   }
 }

@@ -2,6 +2,7 @@ import type { Fetcher } from "../fetchers/contract.ts";
 import { backoffMs, type ClaimedJob, type Queue, QueueError } from "../queue_client.ts";
 import { type Clock, createBell, systemClock } from "./clock.ts";
 import { createCrew } from "./crew.ts";
+import type { EdgeFunctions } from "./edge_function_fetcher.ts";
 import { type JobGroup, planGroups } from "./groups.ts";
 import { createTally, type EndedBy, type ProcessorReport, type Tally } from "./report.ts";
 import { failedResult, messageText, releasedResult } from "./results.ts";
@@ -33,7 +34,7 @@ const MOST_SETTLE_FAILURES = 3;
 const MOST_BACKLOG_BATCHES = 4;
 
 /** Error classes that end the claims of a provider; the queue must hear of them before the next. */
-const URGENT_CLASSES = ["rate_limited", "quota", "auth"];
+const URGENT_CLASSES = ["rate_limited", "quota", "auth", "batch_refused"];
 
 export interface ProcessorOptions {
   queue: Queue;
@@ -41,6 +42,8 @@ export interface ProcessorOptions {
   fetchers: Readonly<Record<string, Fetcher>>;
   /** Access to the vendor. */
   context: VendorAccess;
+  /** How to call Edge Functions, for data types that one of them fetches. */
+  edgeFunctions?: EdgeFunctions;
   /** Id of the run, which has been started (`Queue.startRun`); this function finishes it. */
   runId: string;
   /** Claim manual jobs only, whatever the flags say. Default: false. */
@@ -162,6 +165,8 @@ function startWork(
   const leaseEnds = new Map<number, number>();
   /** Jobs that failed in company, and how large their next group may be. */
   const largestGroups = new Map<number, number>();
+  /** Data types that the vendor's plan serves one symbol at a time. */
+  const ungrouped = new Set<string>();
   const warned = new Set<string>();
 
   let stopped = false;
@@ -185,6 +190,7 @@ function startWork(
     });
     tally.fetched(group.dataType, outcome.calls, outcome.bytes, outcome.durationMs);
     outcome.warnings.forEach(tally.warning);
+    if (outcome.takesNoGroups) ungrouped.add(group.dataType);
     if (outcome.splitBecause !== undefined) {
       const { class: errorClass, code, message } = outcome.splitBecause;
       tally.error({ dataType: group.dataType, symbol: null, class: errorClass, code, message });
@@ -234,7 +240,8 @@ function startWork(
     const plan = planGroups(
       jobs,
       options.fetchers,
-      (job) => largestGroups.get(job.id) ?? Infinity,
+      (job) => ungrouped.has(job.data_type) ? 1 : largestGroups.get(job.id) ?? Infinity,
+      options.edgeFunctions,
     );
     for (const sentence of plan.warnings) {
       if (!warned.has(sentence)) tally.warning(sentence);

@@ -1,0 +1,117 @@
+import { z } from "npm:zod@4.6.7";
+import type { Fetcher } from "../fetchers/contract.ts";
+import { VendorError } from "../fetchers/errors.ts";
+import { subjectOf } from "../fetchers/validation.ts";
+
+/** Milliseconds that an Edge Function may take for one group of symbols. */
+const TIMEOUT_MS = 60_000;
+
+/** Where Edge Functions are, and the keys that let us in. */
+export interface EdgeFunctions {
+  /** API URL of the project. */
+  url: string;
+  /** Secret key or legacy service role key, for the header apikey. */
+  key: string;
+  /** What legacy functions want as bearer token. */
+  anonKey?: string;
+}
+
+/**
+ * What an Edge Function answers; all of it is optional, and other keys are ignored. Without
+ * `details` every symbol counts as done.
+ */
+const answerSchema = z.object({
+  details: z.array(z.object({
+    symbol: z.string(),
+    success: z.boolean(),
+    message: z.string().optional(),
+  })).optional(),
+  vendorCalls: z.number().int().nonnegative().optional(),
+  bytes: z.number().int().nonnegative().optional(),
+}, { error: "an object" });
+
+/**
+ * Drives a data type through its Edge Function: POST `{symbols}`, which writes the rows by itself.
+ *
+ * Status 200 or 207 with `details: [{symbol, success, message}]` tells symbols apart; a symbol that
+ * is not in `details` counts as done. Any other status fails the group. `vendorCalls` and `bytes` in
+ * the answer are booked; without them one call is.
+ */
+export function createEdgeFunctionFetcher(
+  dataType: string,
+  functionName: string,
+  edge: EdgeFunctions,
+): Fetcher<z.infer<typeof answerSchema>> {
+  return {
+    dataType,
+    maxSymbolsPerCall: Infinity,
+    callsPerBatch: 1,
+    timeoutMs: TIMEOUT_MS,
+    schema: answerSchema,
+
+    async request(symbols, context) {
+      const subject = subjectOf(dataType, symbols);
+      const fail = (code: string, problem: string) =>
+        new VendorError(
+          `Cannot fetch ${subject}: the Edge Function "${functionName}" ${problem}`,
+          { errorClass: "retryable", code, calls: 1 },
+        );
+      let status: number;
+      let text: string;
+      try {
+        const response = await context.fetch(
+          `${edge.url.replace(/\/+$/, "")}/functions/v1/${encodeURIComponent(functionName)}`,
+          {
+            method: "POST",
+            headers: {
+              "content-type": "application/json",
+              apikey: edge.key,
+              ...(edge.anonKey ? { authorization: `Bearer ${edge.anonKey}` } : {}),
+            },
+            body: JSON.stringify({ symbols }),
+            signal: context.signal,
+          },
+        );
+        status = response.status;
+        text = await response.text();
+      } catch (error) {
+        throw fail(
+          context.signal.aborted ? "aborted" : "network",
+          `could not be reached: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      }
+      if (status !== 200 && status !== 207) {
+        throw fail(`edge_function_${status}`, `answered ${status}: ${text.slice(0, 200)}`);
+      }
+      const payload = parseJson(text);
+      if (payload === undefined) throw fail("not_json", "answered with text that is not JSON");
+      const { data } = answerSchema.safeParse(payload);
+      return { payload, calls: data?.vendorCalls ?? 1, bytes: data?.bytes ?? text.length };
+    },
+
+    toRows(answer, symbols) {
+      const failures = new Map(
+        (answer.details ?? [])
+          .filter(({ success }) => !success)
+          .map(({ symbol, message }) => [
+            symbol,
+            new VendorError(
+              `Cannot fetch ${subjectOf(dataType, [symbol])}: ${message ?? "no reason given"}`,
+              { errorClass: "retryable", code: "edge_function_failed" },
+            ),
+          ]),
+      );
+      const written = new Set(symbols.filter((symbol) => !failures.has(symbol)));
+      return { rows: new Map(), warnings: [], written, failures };
+    },
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return undefined;
+  }
+}

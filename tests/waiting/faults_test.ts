@@ -1,0 +1,475 @@
+import assert from "node:assert/strict";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import type postgres from "postgres";
+import { startDatabase } from "../../local/database/embedded.ts";
+import type { Stack } from "../../local/stack.ts";
+import { fetchContextFromEnv } from "../../supabase/functions/_shared/env.ts";
+import { fetchers } from "../../supabase/functions/_shared/fetchers/index.ts";
+import type { ProcessorReport } from "../../supabase/functions/_shared/processor/report.ts";
+import {
+  type ProcessorOptions,
+  runProcessor,
+} from "../../supabase/functions/_shared/processor/run_processor.ts";
+import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
+import { eventually, withStack } from "../integration/with_stack.ts";
+
+const OUTAGE_MS = 30_000;
+
+// The line is silent and not cut: the local REST interface does not survive connections that are cut
+// in the middle of a transaction, which the platform's does.
+Deno.test("a database that does not answer for 30 s during a run loses no job, and the run goes on", async () => {
+  const clock = steppedClock();
+  const database = await startDatabase();
+  const line = await startLine(database.port);
+  const behind = new URL(database.adminUrl);
+  behind.port = String(line.port);
+  const jobs = 400;
+  try {
+    await withStack(
+      {
+        databaseUrl: behind.href,
+        cronNow: clock.now,
+        activeSymbols: 0,
+        simulator: { symbols: jobs, latencyMs: 60 },
+      },
+      async ({ stack, sql }) => {
+        await queueQuotes(stack, sql);
+        const running = startRun(stack, stack.apiUrl, { leaseSeconds: 20 });
+        await eventually("a quarter of the calls", () => {
+          return Promise.resolve(stack.simulator!.calls > jobs / 4 ? true : undefined);
+        });
+        line.hold();
+        await new Promise((resolve) => setTimeout(resolve, OUTAGE_MS));
+        const callsInOutage = stack.simulator!.calls;
+        line.release();
+        const report = await running;
+
+        assert.equal(report.endedBy, "idle", "it goes on when the database is back");
+        assert.ok(stack.simulator!.calls > callsInOutage);
+        assertAccounted(report);
+        assertOnlyQueueErrors(report, stack);
+        assert.equal(report.vendorCalls, stack.simulator!.calls, "the report counts every call");
+        const timeouts = report.errors.filter(({ code }) => code === "timeout");
+        assert.ok(
+          timeouts.some(({ message }) =>
+            message === "Cannot claim jobs: no answer within 10000 ms"
+          ),
+          JSON.stringify(report.errors),
+        );
+
+        // Claims that were carried out after their callers had left hold jobs for nobody.
+        await expireLeases(sql);
+        await eventually("cron to have the rest done", async () => {
+          clock.forward(1_000);
+          return await isQueueEmpty(sql) ? true : undefined;
+        }, 150_000);
+        await assertDoneOnce(stack, sql, report.jobs.unsettled + report.jobs.leaseLost);
+      },
+    );
+  } finally {
+    await line.stop();
+    await database.stop();
+  }
+});
+
+Deno.test("a REST API that fails a third of its calls, some after they took effect, loses no job", () =>
+  withStack(
+    { cron: false, net: false, activeSymbols: 0, simulator: { symbols: 240, latencyMs: 150 } },
+    async ({ stack, sql }) => {
+      await queueQuotes(stack, sql);
+      const gateway = startFaultyGateway(stack.apiUrl);
+      try {
+        const reports: ProcessorReport[] = [];
+        await eventually("the queue to be empty", async () => {
+          reports.push(await startRun(stack, gateway.url, { callTimeoutMs: 1_000 }));
+          // A claim whose answer was lost holds jobs for nobody.
+          await expireLeases(sql);
+          return await isQueueEmpty(sql) ? true : undefined;
+        });
+        assert.deepEqual(
+          tally(gateway.injected.map(({ name, fault }) => `${name}: ${fault}`)),
+          tally(
+            Object.entries(FAULTS).flatMap(([name, faults]) =>
+              faults.map((fault) => `${name}: ${fault}`)
+            ),
+          ),
+          "every fault has happened",
+        );
+        const sum = (count: (report: ProcessorReport) => number) =>
+          reports.reduce((total, report) => total + count(report), 0);
+        for (const report of reports) {
+          assertAccounted(report);
+          assertOnlyQueueErrors(report, stack);
+        }
+        await assertDoneOnce(stack, sql, sum(({ jobs }) => jobs.unsettled + jobs.leaseLost));
+
+        const messages = reports.flatMap(({ errors }) => errors.map(({ message }) => message));
+        for (
+          const problem of [
+            "no server (http_503)",
+            "out of order (http_500)",
+            "the answer with status 502 is not JSON (http_502)",
+            "the answer with status 200 is not JSON (unreadable_answer)",
+            "no answer within 1000 ms",
+          ]
+        ) {
+          assert.ok(messages.includes(`Cannot claim jobs: ${problem}`), messages.join("\n"));
+        }
+        const warnings = reports.flatMap(({ warnings }) => warnings);
+        const beat = "Cannot send the heartbeat of the processor run: no server (http_503)";
+        assert.ok(warnings.includes(beat), warnings.join("\n"));
+        const settledTwice = gateway.injected
+          .filter(({ name, fault }) => name === "settle_queue_batch_v2" && fault.endsWith("after"))
+          .reduce((results, settle) => results + settle.results, 0);
+        const explained = warnings.filter((warning) =>
+          warning.endsWith("lost its lease; an earlier try of the same call may have settled it")
+        );
+        assert.ok(settledTwice > 0);
+        assert.ok(explained.length >= settledTwice, warnings.join("\n"));
+        assert.ok(
+          sum(({ jobs }) => jobs.completed) <= stack.simulator!.symbols.length - settledTwice,
+          "no job is counted as completed whose lease was lost",
+        );
+        const unfinished = await sql`
+          select from switchyard.processor_runs where finished_at is null or report is null`;
+        assert.equal(unfinished.length, 0, "every report is stored");
+      } finally {
+        await gateway.stop();
+      }
+    },
+  ));
+
+Deno.test("an enqueue wakes a processor at once, once a second, and a plain insert leaves that to cron", () => {
+  const clock = steppedClock();
+  return withStack({ cronNow: clock.now, activeSymbols: 5 }, async ({ stack, sql }) => {
+    await pauseLegacyJobs(sql);
+    const symbols = stack.simulator!.symbols;
+    const enqueue = (symbol: string) =>
+      sql`select public.queue_refresh_if_not_exists_v2(${symbol}, 'quote')`;
+    const insert = (symbol: string) =>
+      sql`insert into public.api_call_queue_v2 (symbol, data_type) values (${symbol}, 'quote')`;
+    const lastWake = async () => {
+      const [wake] = await sql`select last_wake_at::text as at from switchyard.wakes`;
+      return wake!.at as string;
+    };
+    const setProjectUrl = (url: string) =>
+      sql`select vault.update_secret(id, ${url}) from vault.secrets where name = 'project_url'`;
+
+    // In the processor's place, so that none is ever alive and every wake is seen.
+    const calls: { reason: string; at: number }[] = [];
+    const listener = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      async (request) => {
+        const { reason } = await request.json();
+        calls.push({ reason, at: performance.now() });
+        return new Response(null, { status: 202 });
+      },
+    );
+    const wakes = () => calls.filter(({ reason }) => reason === "wake");
+    try {
+      await setProjectUrl(`http://127.0.0.1:${listener.addr.port}`);
+      await enqueue(symbols[0]!);
+      assert.equal(await lastWake(), "-infinity", "with the flag off an enqueue wakes none");
+      await sql`update public.feature_flags set enabled = true
+                 where flag_name = 'use_queue_system'`;
+      await insert(symbols[1]!);
+      assert.equal(await lastWake(), "-infinity", "a plain insert wakes none");
+
+      const began = performance.now();
+      await enqueue(symbols[2]!);
+      const first = await eventually("the wake", () => Promise.resolve(wakes()[0]));
+      assert.ok(first.at - began < 2_000, `woken after ${first.at - began} ms`);
+      assert.equal(wakes().length, 1, "what came before asked for none");
+
+      const sessions = Array.from({ length: 4 }, async (_, session) => {
+        while (performance.now() - began < 3_500) {
+          await enqueue(symbols[session]!);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      });
+      await Promise.all(sessions);
+      const seconds = (performance.now() - began) / 1_000;
+      await eventually("the wakes to be sent", async () => {
+        const waiting = await sql`select from net.http_request_queue`;
+        return waiting.length === 0 ? true : undefined;
+      });
+      const count = wakes().length;
+      assert.ok(3 <= count && count <= 1 + seconds, `${count} wakes in ${seconds} s`);
+    } finally {
+      await setProjectUrl(stack.apiUrl);
+      await listener.shutdown();
+    }
+
+    const wakeBefore = await lastWake();
+    await insert(symbols[4]!);
+    clock.forward(60_000);
+    const [run] = await eventually("cron to have a processor run", async () => {
+      const runs = await sql`
+        select run_id from switchyard.processor_runs where finished_at is not null`;
+      return runs.length > 0 ? runs : undefined;
+    }, 90_000);
+    assert.ok(run);
+    assert.equal(await lastWake(), wakeBefore, "and nothing else has called it");
+    const finished = await sql`
+      select symbol from public.api_call_queue_v2 where status = 'completed' order by symbol`;
+    assert.deepEqual(finished.map(({ symbol }) => symbol), symbols.slice(0, 5).toSorted());
+  });
+});
+
+/** A line to a local port, on which nothing moves while it is held. */
+interface Line {
+  port: number;
+  hold(): void;
+  release(): void;
+  stop(): Promise<void>;
+}
+
+async function startLine(to: number): Promise<Line> {
+  const ends = new Set<Socket>();
+  let held = false;
+  // An end that goes takes the other with it; an error says no more than that it went.
+  const join = (from: Socket, onto: Socket) => {
+    ends.add(from);
+    if (held) from.pause();
+    from.on("data", (bytes) => onto.write(bytes));
+    from.on("error", () => onto.destroy());
+    from.on("close", () => {
+      ends.delete(from);
+      onto.destroy();
+    });
+  };
+  const server = createServer((near) => {
+    const far = connect(to, "127.0.0.1");
+    join(near, far);
+    join(far, near);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    hold() {
+      held = true;
+      ends.forEach((end) => end.pause());
+    },
+    release() {
+      held = false;
+      ends.forEach((end) => end.resume());
+    },
+    async stop() {
+      ends.forEach((end) => end.destroy());
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+type Fault =
+  /** Answered in place of the queue. */
+  | "503"
+  | "500"
+  | "502 html"
+  | "silence"
+  /** The call takes effect, and its answer does not arrive. */
+  | "502 html after"
+  | "200 html after"
+  | "cut off after";
+
+/** What becomes of every third call of a function, in turn, until the list ends. */
+const FAULTS: Record<string, readonly Fault[]> = {
+  get_queue_batch_v2: [
+    "503",
+    "502 html",
+    "502 html after",
+    "500",
+    "503",
+    "200 html after",
+    "502 html",
+    "silence",
+  ],
+  settle_queue_batch_v2: [
+    "503",
+    "502 html after",
+    "500",
+    "cut off after",
+    "silence",
+    "200 html after",
+    "502 html",
+  ],
+  heartbeat_processor_run_v2: ["503"],
+  finish_processor_run_v2: ["502 html after"],
+};
+
+const HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502</h1></body></html>";
+
+function tally(names: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
+}
+
+interface FaultyGateway {
+  url: string;
+  injected: { name: string; fault: Fault; results: number }[];
+  stop(): Promise<void>;
+}
+
+/** Forwards to the API of a project and does what `FAULTS` says to some of the calls. */
+function startFaultyGateway(apiUrl: string): FaultyGateway {
+  const injected: FaultyGateway["injected"] = [];
+  const calls = new Map<string, number>();
+  const stopping = new AbortController();
+  const silence = new Promise<Response>((resolve) =>
+    stopping.signal.addEventListener("abort", () => resolve(new Response()))
+  );
+
+  function nextFault(name: string): Fault | undefined {
+    const call = calls.get(name) ?? 0;
+    calls.set(name, call + 1);
+    const faults = FAULTS[name] ?? [];
+    return call % 3 === 0 ? faults[call / 3] : undefined;
+  }
+
+  const server = Deno.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    onListen: () => {},
+    signal: stopping.signal,
+  }, async (request) => {
+    const { pathname, search } = new URL(request.url);
+    const name = pathname.split("/").at(-1)!;
+    const body = await request.text();
+    const fault = nextFault(name);
+    if (fault !== undefined) {
+      injected.push({ name, fault, results: JSON.parse(body).p_results?.length ?? 0 });
+    }
+    if (fault === "silence") return await silence;
+    if (fault === "503") return Response.json({ message: "no server" }, { status: 503 });
+    if (fault === "500") return Response.json({ message: "out of order" }, { status: 500 });
+    const html = (status: number) =>
+      new Response(HTML, { status, headers: { "content-type": "text/html" } });
+    if (fault === "502 html") return html(502);
+    const headers = new Headers(request.headers);
+    headers.delete("host");
+    const answer = await fetch(`${apiUrl}${pathname}${search}`, {
+      method: request.method,
+      headers,
+      body,
+    });
+    const text = await answer.text();
+    if (fault === "502 html after") return html(502);
+    if (fault === "200 html after") return html(200);
+    return new Response(fault === "cut off after" ? text.slice(0, text.length / 2) : text, {
+      status: answer.status,
+      headers: { "content-type": answer.headers.get("content-type") ?? "application/json" },
+    });
+  });
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    injected,
+    async stop() {
+      stopping.abort();
+      await server.finished;
+    },
+  };
+}
+
+/** Queues a quote of each symbol that the vendor has, with nothing else going on. */
+async function queueQuotes(stack: Stack, sql: postgres.Sql): Promise<void> {
+  await pauseLegacyJobs(sql);
+  await sql`update public.api_providers_v2 set calls_per_minute = 100000`;
+  await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
+  await sql`insert into public.api_call_queue_v2 (symbol, data_type)
+            select symbol, 'quote' from unnest(${stack.simulator!
+    .symbols as string[]}::text[]) as symbol`;
+}
+
+async function pauseLegacyJobs(sql: postgres.Sql): Promise<void> {
+  await sql`select cron.alter_job(job_id := jobid, active := false) from cron.job
+             where jobname not in (select job_name from switchyard.cron_jobs)`;
+}
+
+/** Registers a processor run in this process and goes through with it. */
+async function startRun(
+  stack: Stack,
+  apiUrl: string,
+  options: Pick<ProcessorOptions, "leaseSeconds"> & { callTimeoutMs?: number },
+): Promise<ProcessorReport> {
+  const env = new Map([
+    ["FMP_API_KEY", stack.simulator!.apiKey],
+    ["FMP_BASE_URL", stack.fmpUrl],
+  ]);
+  const { callTimeoutMs = 10_000, ...runOptions } = options;
+  const queue = createQueueClient({ url: apiUrl, key: stack.keys.secretKey, callTimeoutMs });
+  const runId = crypto.randomUUID();
+  const signal = new AbortController().signal;
+  const start = await queue.startRun(runId, false, { until: Date.now() + 10_000 });
+  assert.ok(start.started);
+  return await runProcessor({
+    queue,
+    fetchers,
+    context: fetchContextFromEnv({ get: (name) => env.get(name) }, signal),
+    runId,
+    ...runOptions,
+  });
+}
+
+function assertAccounted({ jobs: { claimed, ...ends } }: ProcessorReport): void {
+  const ended = Object.values(ends).reduce((sum, count) => sum + count, 0);
+  assert.equal(ended, claimed, `each claimed job is accounted for: ${JSON.stringify(ends)}`);
+}
+
+function assertOnlyQueueErrors(report: ProcessorReport, stack: Stack): void {
+  assert.deepEqual(report.errors.filter((error) => error.class !== "queue"), []);
+  const text = JSON.stringify(report);
+  for (const secret of [stack.keys.secretKey, stack.simulator!.apiKey]) {
+    assert.ok(!text.includes(secret), "no key is in the report");
+  }
+}
+
+function isQueueEmpty(sql: postgres.Sql): Promise<boolean> {
+  return sql`select from public.api_call_queue_v2 where finished_at = 'infinity' limit 1`
+    .then((rows) => rows.length === 0);
+}
+
+/** What the clock would do: leases and heartbeats of runs that have ended count no more. */
+async function expireLeases(sql: postgres.Sql): Promise<void> {
+  await sql`update public.api_call_queue_v2 set lease_expires_at = clock_timestamp()
+             where status = 'processing'`;
+  await sql`select public.recover_stuck_jobs_v2()`;
+  await sql`update public.api_call_queue_v2 set run_after = clock_timestamp()
+             where status = 'pending'`;
+  await sql`update switchyard.processor_runs set heartbeat_at = '-infinity'
+             where finished_at is null`;
+}
+
+/** Every job is completed once, and the vendor's ledger fits the books. */
+async function assertDoneOnce(stack: Stack, sql: postgres.Sql, mostLost: number): Promise<void> {
+  const jobs = stack.simulator!.symbols.length;
+  const [history] = await sql`
+    select count(*)::int as jobs, count(distinct id)::int as ids,
+           count(distinct symbol)::int as symbols,
+           count(*) filter (where status = 'completed')::int as completed
+      from public.api_call_queue_v2`;
+  assert.deepEqual({ ...history }, { jobs, ids: jobs, symbols: jobs, completed: jobs });
+  const [rows] = await sql`select count(*)::int as quotes from public.live_quote_indicators`;
+  assert.equal(rows!.quotes, jobs);
+  const [settled] = await sql`
+    select sum((detail ->> 'completed')::int)::int as jobs
+      from switchyard.queue_events where kind = 'settle'`;
+  assert.equal(settled!.jobs, jobs, "each job is completed in one settle");
+
+  const [books] = await sql`
+    select (select sum(calls)::int from public.api_data_usage_v2) as booked,
+           (select sum(calls)::int from switchyard.call_grants) as granted`;
+  const made = stack.simulator!.calls;
+  assert.equal(books!.booked, jobs, "each job's call is booked once");
+  assert.ok(made <= books!.granted, `made ${made} calls, granted ${books!.granted}`);
+  assert.ok(
+    jobs <= made && made <= jobs + mostLost,
+    `made ${made} calls for ${jobs} jobs, of which at most ${mostLost} were lost`,
+  );
+}
+
+/** A clock for cron that stands still, half a second into a minute, until it is put forward. */
+function steppedClock(): { now(): Date; forward(ms: number): void } {
+  let at = Math.floor(Date.now() / 60_000) * 60_000 + 500;
+  return { now: () => new Date(at), forward: (ms) => at += ms };
+}
