@@ -56,7 +56,13 @@ const OWN_TABLES = [
   "active_subscriptions_v2",
   "registry_problems_v2",
 ];
-const OWN_CRON_JOBS = ["invoke-queue-processor-v2", "maintain-queue-partitions-v2"];
+const OWN_CRON_JOBS = [
+  "invoke-queue-processor-v2",
+  "check-stale-data-v2",
+  "queue-scheduled-refreshes-v2",
+  "compact-queue-v2",
+  "maintain-queue-partitions-v2",
+];
 
 /**
  * Whether an object belongs to Switchyard, or to the CLI's record of applied migrations. What the

@@ -5,15 +5,8 @@ import {
   type FetchOutcome,
   fetchSymbols,
 } from "../../supabase/functions/_shared/fetchers/index.ts";
+import { FOLDERS } from "./example_folders.ts";
 import { contextFor } from "./fetcher_support.ts";
-
-const FOLDERS = [
-  {
-    what: "the vendor's documentation",
-    url: new URL("../../../shared/fmp/examples/", import.meta.url),
-  },
-  { what: "the project's fixtures", url: new URL("../fixtures/fmp/", import.meta.url) },
-];
 
 const CASES = [
   { dataType: "quote", files: { quote: "quote.json" } },
@@ -27,6 +20,17 @@ const CASES = [
       "balance-sheet-statement": "balance-sheet-statement.json",
       "cash-flow-statement": "cash-flow-statement.json",
     },
+  },
+  { dataType: "ratios-ttm", files: { "ratios-ttm": "ratios-ttm.json" } },
+  { dataType: "dividend-history", files: { dividends: "dividends.json" } },
+  {
+    dataType: "revenue-segmentation",
+    files: { "revenue-product-segmentation": "revenue-product-segmentation.json" },
+  },
+  { dataType: "grades-historical", files: { "grades-historical": "grades-historical.json" } },
+  {
+    dataType: "exchange-variants",
+    files: { "search-exchange-variants": "search-exchange-variants.json" },
   },
 ];
 
@@ -59,7 +63,16 @@ for (const folder of FOLDERS) {
 }
 
 Deno.test("the registry has a fetcher under each of its data types", () => {
-  assert.deepEqual(Object.keys(fetchers).toSorted(), ["financial-statements", "profile", "quote"]);
+  assert.deepEqual(Object.keys(fetchers).toSorted(), [
+    "dividend-history",
+    "exchange-variants",
+    "financial-statements",
+    "grades-historical",
+    "profile",
+    "quote",
+    "ratios-ttm",
+    "revenue-segmentation",
+  ]);
   for (const [dataType, fetcher] of Object.entries(fetchers)) {
     assert.equal(fetcher.dataType, dataType);
     assert.equal(fetcher.maxSymbolsPerCall, 1);

@@ -39,7 +39,13 @@ async function installChangesNothing({ stack, sql }: RunningStack): Promise<void
   assert.deepEqual(jobsAfter.slice(0, 13), [...jobsBefore]);
   assert.deepEqual(
     jobsAfter.slice(13).map(({ jobname, active }) => [jobname, active]),
-    [["invoke-queue-processor-v2", false], ["maintain-queue-partitions-v2", false]],
+    [
+      ["check-stale-data-v2", false],
+      ["compact-queue-v2", false],
+      ["invoke-queue-processor-v2", false],
+      ["maintain-queue-partitions-v2", false],
+      ["queue-scheduled-refreshes-v2", false],
+    ],
   );
 
   await stack.installMigrations();

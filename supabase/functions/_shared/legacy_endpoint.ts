@@ -27,11 +27,12 @@ const CORS_HEADERS = {
   "access-control-allow-methods": "GET, POST, OPTIONS",
 };
 
-/** What became of one symbol; `written` counts rows. */
+/** What became of one symbol; `fetched` and `written` count rows. */
 export interface SymbolResult {
   symbol: string;
   success: boolean;
   message: string;
+  fetched: number;
   written: number;
 }
 
@@ -102,6 +103,26 @@ export function createLegacyEndpoint<Payload>(
   };
 }
 
+/** The counts of the endpoints that store one row per symbol. */
+export function totalsOfSymbols(results: readonly SymbolResult[]): Record<string, number> {
+  return {
+    totalProcessed: results.length,
+    totalSucceeded: results.filter((result) => result.success).length,
+    totalUpserted: sumOf(results, "written"),
+  };
+}
+
+/** The counts of the endpoints that store many rows per symbol, named for what a row is. */
+export function totalsOfRows(
+  rows: "Dividends" | "SegmentationRecords" | "Grades" | "Variants",
+): (results: readonly SymbolResult[]) => Record<string, number> {
+  return (results) => ({
+    totalSymbolsProcessed: results.length,
+    [`total${rows}Fetched`]: sumOf(results, "fetched"),
+    [`total${rows}Upserted`]: sumOf(results, "written"),
+  });
+}
+
 /** Upserts rows; those with different columns go in separate calls, since REST fills gaps with null. */
 export async function upsertRows(
   database: SupabaseClient,
@@ -113,6 +134,10 @@ export async function upsertRows(
     const { error } = await database.from(table).upsert(group, { onConflict: conflictColumns });
     if (error !== null) throw new Error(`Cannot write ${table}: ${error.message}`);
   }
+}
+
+function sumOf(results: readonly SymbolResult[], count: "fetched" | "written"): number {
+  return results.reduce((total, result) => total + result[count], 0);
 }
 
 async function runEndpoint<Payload>(
@@ -160,15 +185,18 @@ async function refreshSymbol<Payload>(
   context: FetchContext,
   log: (line: string) => void,
 ): Promise<SymbolResult> {
+  let fetched = 0;
   try {
     const outcome = await fetchSymbols(definition.fetcher, [symbol], context);
     for (const warning of outcome.warnings) log(`${definition.name}: ${warning}`);
     const rows = outcome.rows.get(symbol) ?? [];
+    fetched = rows.length;
     if (rows.length === 0) {
       return {
         symbol,
         success: !definition.emptyIsFailure,
         message: `The vendor has no ${definition.fetcher.dataType} for "${symbol}"`,
+        fetched,
         written: 0,
       };
     }
@@ -178,10 +206,11 @@ async function refreshSymbol<Payload>(
       symbol,
       success: true,
       message: `Stored ${rows.length} ${rows.length === 1 ? "row" : "rows"}${warnings}`,
+      fetched,
       written: rows.length,
     };
   } catch (error) {
-    return { symbol, success: false, message: messageOf(error), written: 0 };
+    return { symbol, success: false, message: messageOf(error), fetched, written: 0 };
   }
 }
 
@@ -200,6 +229,7 @@ async function symbolsToRun(
       symbol,
       success: false,
       message: "Not an active row of supported_symbols",
+      fetched: 0,
       written: 0,
     })),
   };

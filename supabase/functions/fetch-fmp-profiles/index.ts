@@ -1,5 +1,9 @@
 import { profileFetcher } from "../_shared/fetchers/profile.ts";
-import { createLegacyEndpoint, type LegacyEndpointDefinition } from "../_shared/legacy_endpoint.ts";
+import {
+  createLegacyEndpoint,
+  type LegacyEndpointDefinition,
+  totalsOfSymbols,
+} from "../_shared/legacy_endpoint.ts";
 
 type Profiles = Parameters<typeof profileFetcher.toRows>[0];
 
@@ -18,11 +22,7 @@ export const profileEndpoint: LegacyEndpointDefinition<Profiles> = {
       }
     }
   },
-  totals: (results) => ({
-    totalProcessed: results.length,
-    totalSucceeded: results.filter((result) => result.success).length,
-    totalUpserted: results.reduce((total, result) => total + result.written, 0),
-  }),
+  totals: totalsOfSymbols,
 };
 
 export default { fetch: createLegacyEndpoint(profileEndpoint) };

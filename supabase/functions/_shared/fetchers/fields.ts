@@ -7,6 +7,9 @@ import { z } from "npm:zod@4.6.7";
 /** 2^63, the first whole number past Postgres's bigint; exact as a double. */
 const BIGINT_END = 2 ** 63;
 
+/** The largest whole number of Postgres's integer. */
+const INTEGER_MAX = 2 ** 31 - 1;
+
 /** Spellings of absence in the vendor's text fields beside null. */
 const ABSENT_TEXTS = new Set(["", "N/A"]);
 
@@ -16,6 +19,11 @@ const DATE_TEXT = /^(\d{4})-(\d{2})-(\d{2})$/;
 /** A whole answer: rows in an array. */
 export function rowsOf<Row extends z.ZodType>(row: Row): z.ZodArray<Row> {
   return z.array(row, { error: "an array" });
+}
+
+/** As {@linkcode rowsOf}; `{}` is another spelling of the empty array. */
+export function rowsOrEmptyObject<Row extends z.ZodType>(row: Row): z.ZodType<z.infer<Row>[]> {
+  return z.preprocess((answer) => isEmptyObject(answer) ? [] : answer, rowsOf(row));
 }
 
 /** Text that must be there. */
@@ -54,6 +62,26 @@ export function requiredBigint(): z.ZodType<number> {
 /** A number or null for a bigint column: the fraction is cut off toward zero. */
 export function optionalBigint(): z.ZodType<number | null> {
   return wholeNumber("a number or null").nullable();
+}
+
+/** A number ≥ 0 or null for an integer column: the fraction is cut off. */
+export function optionalCount(): z.ZodType<number | null> {
+  return z.number({ error: "a number or null" })
+    .min(0, { error: "a number of at least 0" })
+    .max(INTEGER_MAX, { error: "a number within the range of integer" })
+    .transform(truncate).nullable();
+}
+
+/** A year of four digits, as a number or as text. */
+export function fiscalYear(): z.ZodType<number> {
+  const wanted = "a year like 2024";
+  return z.union([z.int(), z.string().regex(/^\d{4}$/).transform(Number)], { error: wanted })
+    .refine((year) => year >= 1000 && year <= 9999, { error: wanted });
+}
+
+/** A fiscal year or one of its quarters. */
+export function fiscalPeriod(): z.ZodType<"FY" | "Q1" | "Q2" | "Q3" | "Q4"> {
+  return z.enum(["FY", "Q1", "Q2", "Q3", "Q4"], { error: "FY or Q1 to Q4" });
 }
 
 /** A count that arrives as numeric text, as a number, or absent (null or `""`). */
@@ -101,6 +129,11 @@ export function isDate(text: string): boolean {
   if (match === null || match[1] === "0000") return false;
   const date = new Date(`${text}T00:00:00Z`);
   return !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 10) === text;
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    Object.keys(value).length === 0;
 }
 
 function wholeNumber(wanted: string): z.ZodType<number> {

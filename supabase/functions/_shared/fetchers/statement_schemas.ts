@@ -1,6 +1,6 @@
 import { z } from "npm:zod@4.6.7";
 import { isEasternTime } from "./eastern_time.ts";
-import { optionalNumber, requiredDate, requiredText, rowsOf } from "./fields.ts";
+import { fiscalPeriod, optionalNumber, requiredDate, requiredText, rowsOf } from "./fields.ts";
 
 const INCOME_LINES = `
   revenue costOfRevenue grossProfit researchAndDevelopmentExpenses generalAndAdministrativeExpenses
@@ -51,7 +51,7 @@ const header = {
     error: "a time like 2024-11-01 06:01:36, empty text or null",
   }),
   fiscalYear: z.union([z.string(), z.int(), z.null()], { error: "text, a whole number or null" }),
-  period: z.enum(["FY", "Q1", "Q2", "Q3", "Q4"], { error: "FY or Q1 to Q4" }),
+  period: fiscalPeriod(),
 };
 
 /** One statement as the vendor sends it; keys beyond the documented ones are kept. */

@@ -2,6 +2,17 @@ import type { FetchedRows, Row } from "./contract.ts";
 import { VendorError } from "./errors.ts";
 import { subjectOf } from "./validation.ts";
 
+/** How {@linkcode oneRowPerSymbol} treats a second entry of a symbol. */
+export interface OneRowOptions {
+  /**
+   * What happens when the second entry makes another row than the first.
+   *
+   * - `keep-first`: the first is kept with a warning, as when both are the same
+   * - `fail`: the answer is refused, for entries of which nothing says which one is right
+   */
+  onContradiction: "keep-first" | "fail";
+}
+
 /**
  * Sorts the vendor's entries to the symbols that were asked for, one row per symbol.
  *
@@ -14,19 +25,65 @@ export function oneRowPerSymbol<Entry extends { symbol: string }>(
   entries: readonly Entry[],
   symbols: readonly string[],
   toRow: (entry: Entry, warn: (warning: string) => void) => Row,
+  options: OneRowOptions = { onContradiction: "keep-first" },
+): FetchedRows {
+  const { wanted, warnings } = entriesAskedFor(dataType, entries, symbols);
+  const warn = (warning: string) => warnings.push(warning);
+  const rows = new Map<string, Row[]>();
+  for (const entry of wanted) {
+    const subject = subjectOf(dataType, [entry.symbol]);
+    const [kept] = rows.get(entry.symbol) ?? [];
+    if (kept === undefined) {
+      rows.set(entry.symbol, [toRow(entry, warn)]);
+      continue;
+    }
+    if (options.onContradiction === "fail") refuseContradiction(subject, kept, toRow(entry, warn));
+    warnings.push(`${subject}: more than one row; the first was kept`);
+  }
+  return { rows, warnings };
+}
+
+/**
+ * Sorts the vendor's entries to the symbols that were asked for, many rows per symbol, newest
+ * first. What is not asked for is treated as in {@linkcode oneRowPerSymbol}, what is repeated as in
+ * {@linkcode oneRowPerKey}.
+ */
+export function historyPerSymbol<Entry extends { symbol: string }>(
+  dataType: string,
+  entries: readonly Entry[],
+  symbols: readonly string[],
+  keyColumns: readonly string[],
+  toRow: (entry: Entry) => Row,
 ): FetchedRows {
   const { wanted, warnings } = entriesAskedFor(dataType, entries, symbols);
   const rows = new Map<string, Row[]>();
-  for (const entry of wanted) {
-    if (rows.has(entry.symbol)) {
-      warnings.push(
-        `${subjectOf(dataType, [entry.symbol])}: more than one row; the first was kept`,
-      );
-      continue;
-    }
-    rows.set(entry.symbol, [toRow(entry, (warning) => warnings.push(warning))]);
+  for (const [symbol, ofSymbol] of Map.groupBy(wanted, (entry) => entry.symbol)) {
+    const distinct = oneRowPerKey(subjectOf(dataType, [symbol]), ofSymbol.map(toRow), keyColumns);
+    rows.set(symbol, distinct.rows.reverse());
+    warnings.push(...distinct.warnings);
   }
   return { rows, warnings };
+}
+
+/**
+ * One row for each key, in the order of the keys. Of rows with the same key the one with the most
+ * values is kept, with a warning: neither the vendor's order nor chance decides what is stored, and
+ * an upsert of all of them would be refused as a whole.
+ */
+export function oneRowPerKey(
+  subject: string,
+  rows: readonly Row[],
+  keyColumns: readonly string[],
+): { rows: Row[]; warnings: string[] } {
+  const byKey = Map.groupBy(rows, (row) => keyColumns.map((column) => row[column]).join(" "));
+  const sorted = [...byKey].toSorted(([left], [right]) => compareTexts(left, right));
+  const repeated = sorted.filter(([, same]) => same.length > 1).map(([key]) => key);
+  const warnings = repeated.length === 0 ? [] : [
+    `${subject}: more than one row for ${repeated.slice(0, 3).join(", ")}${
+      repeated.length > 3 ? ` and ${repeated.length - 3} more` : ""
+    }; the one with the most values was kept`,
+  ];
+  return { rows: sorted.flatMap(([, same]) => fullestFirst(same).slice(0, 1)), warnings };
 }
 
 /** Splits off entries of symbols that nobody asked for; see {@linkcode oneRowPerSymbol}. */
@@ -53,4 +110,27 @@ export function entriesAskedFor<Entry extends { symbol: string }>(
     );
   }
   return { wanted, warnings };
+}
+
+function refuseContradiction(subject: string, kept: Row, other: Row): void {
+  const column = Object.keys(kept).find((column) =>
+    JSON.stringify(kept[column]) !== JSON.stringify(other[column])
+  );
+  if (column === undefined) return;
+  throw new VendorError(
+    `${subject}: more than one row, with different values of ${JSON.stringify(column)}; wanted one`,
+    { errorClass: "retryable", code: "schema_mismatch" },
+  );
+}
+
+/** Rows with equally many values are ordered by their text, so that the order is always the same. */
+function fullestFirst(rows: readonly Row[]): Row[] {
+  const values = (row: Row) => Object.values(row).filter((value) => value !== null).length;
+  return rows.toSorted((left, right) =>
+    values(right) - values(left) || compareTexts(JSON.stringify(left), JSON.stringify(right))
+  );
+}
+
+function compareTexts(left: string, right: string): number {
+  return left < right ? -1 : Number(left > right);
 }
