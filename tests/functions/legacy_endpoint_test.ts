@@ -7,12 +7,22 @@ import { createPace } from "../../supabase/functions/_shared/pacing.ts";
 import { quoteEndpoint } from "../../supabase/functions/fetch-fmp-quote-indicators/index.ts";
 import { profileEndpoint } from "../../supabase/functions/fetch-fmp-profiles/index.ts";
 import { statementsEndpoint } from "../../supabase/functions/fetch-fmp-financial-statements/index.ts";
+import { dividendHistoryEndpoint } from "../../supabase/functions/fetch-fmp-dividend-history/index.ts";
+import { exchangeVariantsEndpoint } from "../../supabase/functions/fetch-fmp-exchange-variants/index.ts";
+import { gradesHistoricalEndpoint } from "../../supabase/functions/fetch-fmp-grades-historical/index.ts";
+import { ratiosTtmEndpoint } from "../../supabase/functions/fetch-fmp-ratios-ttm/index.ts";
+import { revenueSegmentationEndpoint } from "../../supabase/functions/fetch-fmp-revenue-segmentation/index.ts";
 import {
   balanceSheetExample,
   cashFlowExample,
+  dividendExample,
+  gradesExample,
   incomeExample,
   profileExample,
   quoteExample,
+  ratiosExample,
+  segmentationExample,
+  variantExample,
 } from "./fetcher_examples.ts";
 import { API_KEY, type FakeVendor, NOW } from "./fetcher_support.ts";
 
@@ -48,6 +58,7 @@ interface AnswerBody {
   totalProcessed?: number;
   totalSucceeded?: number;
   totalUpserted?: number;
+  [total: string]: unknown;
 }
 
 interface Answer {
@@ -134,6 +145,11 @@ const EXAMPLES: Record<string, Record<string, unknown>> = {
   "income-statement": incomeExample,
   "balance-sheet-statement": balanceSheetExample,
   "cash-flow-statement": cashFlowExample,
+  "ratios-ttm": ratiosExample,
+  "dividends": dividendExample,
+  "revenue-product-segmentation": segmentationExample,
+  "grades-historical": gradesExample,
+  "search-exchange-variants": variantExample,
 };
 
 /** Answers the documented example with the symbol asked for. */
@@ -283,6 +299,137 @@ Deno.test("a symbol without statements is a success without rows or mark", async
   });
   assert.equal(answer.json.details[0]?.success, true);
   assert.deepEqual(answer.writes, []);
+});
+
+/** The endpoints that differ only in what they fetch, where they write it and what they count. */
+const SIMPLE_ENDPOINTS = [
+  {
+    endpoint: ratiosTtmEndpoint,
+    pacingMs: 250,
+    table: "ratios_ttm",
+    conflict: "symbol",
+    totals: ["totalProcessed", "totalSucceeded", "totalUpserted"],
+    emptyIsFailure: { "[]": true, "{}": true },
+  },
+  {
+    endpoint: dividendHistoryEndpoint,
+    pacingMs: 300,
+    table: "dividend_history",
+    conflict: "symbol,date",
+    totals: ["totalSymbolsProcessed", "totalDividendsFetched", "totalDividendsUpserted"],
+    emptyIsFailure: { "[]": false, "{}": false },
+  },
+  {
+    endpoint: revenueSegmentationEndpoint,
+    pacingMs: 350,
+    table: "revenue_product_segmentation",
+    conflict: "symbol,fiscal_year,period,date",
+    totals: [
+      "totalSymbolsProcessed",
+      "totalSegmentationRecordsFetched",
+      "totalSegmentationRecordsUpserted",
+    ],
+    emptyIsFailure: { "[]": false, "{}": false },
+  },
+  {
+    endpoint: gradesHistoricalEndpoint,
+    pacingMs: 350,
+    table: "grades_historical",
+    conflict: "symbol,date",
+    totals: ["totalSymbolsProcessed", "totalGradesFetched", "totalGradesUpserted"],
+    emptyIsFailure: { "[]": false, "{}": false },
+  },
+  {
+    endpoint: exchangeVariantsEndpoint,
+    pacingMs: 150,
+    table: "exchange_variants",
+    conflict: "symbol_variant,exchange_short_name",
+    totals: ["totalSymbolsProcessed", "totalVariantsFetched", "totalVariantsUpserted"],
+    emptyIsFailure: { "[]": false, "{}": true },
+  },
+] as const;
+
+for (
+  const { endpoint: typed, pacingMs, table, conflict, totals, emptyIsFailure } of SIMPLE_ENDPOINTS
+) {
+  const endpoint = typed as LegacyEndpointDefinition<unknown>;
+  const counts = (...numbers: number[]) =>
+    Object.fromEntries(totals.map((name, index) => [name, numbers[index]]));
+
+  Deno.test(`${endpoint.name} stores and counts the rows of all active symbols`, async () => {
+    const answer = await call(endpoint);
+    assert.equal(answer.status, 200);
+    assert.deepEqual(answer.json, {
+      message: "Processed 2 symbols: 2 succeeded, 0 failed",
+      details: ["AAPL", "MSFT"].map((symbol) => ({
+        symbol,
+        success: true,
+        message: "Stored 1 row",
+      })),
+      ...counts(2, 2, 2),
+    });
+    assert.deepEqual(
+      answer.writes.map(({ method, path, query }) => [method, path, query.get("on_conflict")]),
+      [["POST", table, conflict], ["POST", table, conflict]],
+    );
+    const symbols = answer.writes.flatMap(({ body }) => body as { symbol: string }[])
+      .map((row) => row.symbol);
+    assert.deepEqual(symbols.toSorted(), ["AAPL", "MSFT"]);
+    assert.equal(endpoint.pacingMs, pacingMs);
+  });
+
+  Deno.test(`${endpoint.name} sends no times, which the database sets`, async () => {
+    const answer = await call(endpoint);
+    for (const { body } of answer.writes) {
+      for (const row of body as Record<string, unknown>[]) {
+        assert.ok(!("fetched_at" in row) && !("updated_at" in row));
+      }
+    }
+  });
+
+  Deno.test(`${endpoint.name} answers 207 when a symbol failed, and stores the others`, async () => {
+    const answer = await call(endpoint, {
+      vendor: vendorExcept("MSFT", () => new Response("down", { status: 503 })),
+    });
+    assert.equal(answer.status, 207);
+    assert.equal(answer.json.details[1]?.success, false);
+    assert.deepEqual(totals.map((name) => answer.json[name]), [2, 1, 1]);
+    assert.equal(answer.writes.length, 1);
+  });
+
+  for (const [body, failure] of Object.entries(emptyIsFailure)) {
+    Deno.test(`${endpoint.name} takes ${body} for a ${failure ? "failure" : "success without rows"}`, async () => {
+      const answer = await call(endpoint, {
+        vendor: vendorExcept("MSFT", () => new Response(body)),
+      });
+      assert.equal(answer.status, failure ? 207 : 200);
+      assert.equal(answer.json.details[1]?.success, !failure);
+      assert.deepEqual(
+        totals.map((name) => answer.json[name]),
+        [2, 1, 1],
+      );
+      assert.equal(answer.writes.length, 1);
+    });
+  }
+
+  Deno.test(`${endpoint.name} answers 401 to strangers and 500 without its settings`, async () => {
+    assert.equal((await call(endpoint, {}, { headers: {} })).status, 401);
+    const answer = await call(endpoint, { settings: { FMP_API_KEY: undefined } });
+    assert.equal(answer.status, 500);
+    assert.match(answer.json.message, /FMP_API_KEY/);
+  });
+}
+
+Deno.test("rows that were fetched but could not be written are counted as fetched only", async () => {
+  const answer = await call(dividendHistoryEndpoint, {
+    active: ["AAPL"],
+    vendor: () => Response.json([dividendExample, { ...dividendExample, date: "2026-02-09" }]),
+    database: ({ method }) =>
+      method === "POST" ? Response.json({ message: "no room" }, { status: 500 }) : undefined,
+  });
+  assert.equal(answer.status, 207);
+  assert.equal(answer.json.totalDividendsFetched, 2);
+  assert.equal(answer.json.totalDividendsUpserted, 0);
 });
 
 Deno.test("a write that the database refuses fails that symbol alone", async () => {
