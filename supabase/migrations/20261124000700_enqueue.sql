@@ -123,6 +123,43 @@ $$;
 comment on function switchyard.enqueue_jobs(text[], text[], integer[], text) is
   'Puts jobs into the queue, set-based; parallel arrays, priorities in the band of p_source; null takes the source from the band. A live job is kept, its priority only raised. Returns the number of new jobs.';
 
+create table switchyard.missing_parents (
+  id bigint generated always as identity primary key,
+  data_type text not null,
+  symbol text not null,
+  priority integer not null
+);
+comment on table switchyard.missing_parents is
+  'Parents that a settle found missing, with the priority of the child; the next claim queues them.';
+
+create function switchyard.queue_missing_parents()
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_queued integer;
+begin
+  if not exists (select 1 from switchyard.missing_parents) then
+    return 0;
+  end if;
+  with taken as (
+    delete from switchyard.missing_parents as m
+     where m.id in (select t.id from switchyard.missing_parents as t order by t.id limit 1000 for update skip locked)
+    returning m.data_type, m.symbol, m.priority
+  )
+  select switchyard.enqueue_jobs(array_agg(t.symbol), array_agg(t.data_type), array_agg(t.priority), null)
+    into v_queued
+    from taken as t
+    join public.data_type_registry_v2 as r on r.data_type = t.data_type
+  having count(*) > 0;
+  return coalesce(v_queued, 0);
+end
+$$;
+comment on function switchyard.queue_missing_parents() is
+  'Queues the parents that settles found missing; returns the number of new jobs. Claims call it before they lock anything.';
+
 -- Definer, because it reads the secret key from Vault, which no API role may.
 create function switchyard.post_to_processor(p_body jsonb)
 returns bigint
@@ -275,13 +312,17 @@ comment on function public.queue_refresh_if_not_exists_v2(text, text, integer) i
 alter table public.active_subscriptions_v2 enable row level security;
 alter table switchyard.processor_runs enable row level security;
 alter table switchyard.wakes enable row level security;
+alter table switchyard.missing_parents enable row level security;
 
 revoke all on table
-  public.active_subscriptions_v2, switchyard.processor_runs, switchyard.wakes
+  public.active_subscriptions_v2, switchyard.processor_runs, switchyard.wakes,
+  switchyard.missing_parents
 from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.active_subscriptions_v2 to service_role;
 grant select, insert, update on table switchyard.processor_runs to service_role;
 grant select, update on table switchyard.wakes to service_role;
+-- Row locks (skip locked) need the update privilege.
+grant select, insert, update, delete on table switchyard.missing_parents to service_role;
 
 revoke all on function
   switchyard.is_known_symbol(text),
@@ -289,6 +330,7 @@ revoke all on function
   switchyard.post_to_processor(jsonb),
   switchyard.is_processor_alive(),
   switchyard.wake_processor(),
+  switchyard.queue_missing_parents(),
   public.queue_refresh_if_not_exists_v2(text, text, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
@@ -297,5 +339,6 @@ grant execute on function
   switchyard.post_to_processor(jsonb),
   switchyard.is_processor_alive(),
   switchyard.wake_processor(),
+  switchyard.queue_missing_parents(),
   public.queue_refresh_if_not_exists_v2(text, text, integer)
 to service_role;

@@ -433,6 +433,7 @@ begin
   if not coalesce(p_manual, false) and not public.is_feature_enabled('use_queue_system') then
     return;
   end if;
+  perform switchyard.queue_missing_parents();
 
   -- A loop over the few providers, because each has a ledger and limits of its own. In the order of
   -- their names, or two claims could wait for each other; those with work each have their share of

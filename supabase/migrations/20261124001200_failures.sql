@@ -97,7 +97,6 @@ declare
   v_parent text;
   v_hopeless text;
   v_parent_is_new boolean;
-  v_lock_timeout text := current_setting('lock_timeout');
 begin
   if v_class = 'rate_limited' then
     perform switchyard.hold_provider(
@@ -140,18 +139,11 @@ begin
       v_result.error := v_result.error || '{"class": "retryable"}';
     else
       -- The parent ranks with its child, so that it is not left behind. It does not come in the order
-      -- of locks: rather than wait for it in earnest, it is left to the child's next attempt.
-      begin
-        perform set_config('lock_timeout', '100ms', true);
-        perform switchyard.enqueue_jobs(
-          array[p_result.symbol], array[v_parent], array[q.priority], q.source)
-           from switchyard.api_call_queue_v2_live as q
-          where q.id = p_result.job_id;
-        perform set_config('lock_timeout', v_lock_timeout, true);
-      exception when lock_not_available then
-        perform switchyard.record_event(
-          'parent locked', jsonb_build_object('symbol', p_result.symbol), 1, p_result.provider, v_parent);
-      end;
+      -- of locks, so the next claim queues it, which holds none when it begins.
+      insert into switchyard.missing_parents (data_type, symbol, priority)
+      select v_parent, q.symbol, q.priority
+        from switchyard.api_call_queue_v2_live as q
+       where q.id = p_result.job_id and q.finished_at = 'infinity';
     end if;
   end if;
   perform switchyard.record_event(
@@ -162,7 +154,7 @@ begin
 end
 $$;
 comment on function switchyard.answer_failure(switchyard.held_result) is
-  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; no more groups of jobs for a type whose plan takes single symbols; the parent type queued after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
+  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; no more groups of jobs for a type whose plan takes single symbols; the parent noted for the next claim after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
 
 revoke all on function
   switchyard.answer_failure(switchyard.held_result),

@@ -62,7 +62,7 @@ begin
                 and q.run_after <= v_now
                 and (not coalesce(p_manual, false) or q.source = 'manual'))
         union all
-        -- A retry that is worth staying for.
+        -- A retry that is worth staying for, unless a person waits for the report.
         select min(q.run_after)
           from switchyard.api_call_queue_v2_live as q
           join public.data_type_registry_v2 as r on r.data_type = q.data_type
@@ -71,14 +71,14 @@ begin
            and not r.paused
            and switchyard.provider_refusal(r.provider) is null
            and switchyard.bytes_left(r.provider, 120) > 0
-           and (not coalesce(p_manual, false) or q.source = 'manual')
+           and not coalesce(p_manual, false)
       ) as waiting
      where waiting.until is not null
   );
 end
 $$;
 comment on function public.next_claim_in_v2(boolean) is
-  'Milliseconds after which a claim that found nothing may find something: when calls of the used-up minute come free, or a retry within 10 seconds is due (then at times 0 or less). Null when only new work can change it. p_manual as for get_queue_batch_v2. For service_role and the SQL editor.';
+  'Milliseconds after which a claim that found nothing may find something: when calls of the used-up minute come free, or a retry within 10 seconds is due (then at times 0 or less; not for p_manual). Null when only new work can change it. p_manual as for get_queue_batch_v2. For service_role and the SQL editor.';
 
 create function public.start_processor_run_v2(p_run_id uuid, p_manual boolean default false)
 returns jsonb

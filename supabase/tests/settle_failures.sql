@@ -1,5 +1,5 @@
 begin;
-select plan(30);
+select plan(31);
 
 insert into public.supported_symbols (symbol) select 'FA-' || n from generate_series(1, 9) as n;
 create temp table claimed (id bigint, lease_token uuid);
@@ -60,9 +60,11 @@ delete from switchyard.api_call_queue_v2_live where symbol = 'FA-4';
 select is(pg_temp.fail('FA-5', 'permanent'), 'failed', 'a permanent failure ends the job at once');
 
 select is(pg_temp.fail('FA-6', 'dependency', '{}', 'financial-statements'), 'released', 'a missing parent burns no attempt');
+select is((select string_agg(data_type, ' ') from public.get_queue_batch_v2(10, null, true) where symbol = 'FA-6'), 'profile',
+  'the next claim brings its parent');
 select results_eq(
   $$select data_type, priority, status from public.api_call_queue_v2 where symbol = 'FA-6' order by data_type$$,
-  $$values ('financial-statements', 9000, 'pending'), ('profile', 9000, 'pending')$$, 'and its parent is queued');
+  $$values ('financial-statements', 9000, 'pending'), ('profile', 9000, 'processing')$$, '… with the priority of the child, which waits');
 delete from switchyard.api_call_queue_v2_live where symbol = 'FA-6';
 insert into switchyard.refresh_state (symbol, data_type, last_checked_at, empty_until)
 values ('FA-6', 'profile', now(), now() + interval '1 hour');
