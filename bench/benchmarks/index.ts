@@ -6,6 +6,7 @@ import { latencyBenchmark } from "./latency.ts";
 import { limitsBenchmark } from "./limits.ts";
 import { millionBenchmark } from "./million.ts";
 import { snapshotBenchmark } from "./snapshot.ts";
+import { stalenessBenchmark } from "./staleness.ts";
 
 /** Those on the durable server first, then those that start a local stack of their own. */
 export const serverBenchmarks: readonly Benchmark[] = [
@@ -13,6 +14,7 @@ export const serverBenchmarks: readonly Benchmark[] = [
   claimSettleBenchmark,
   snapshotBenchmark,
   millionBenchmark,
+  stalenessBenchmark,
 ];
 
 export const stackBenchmarks: readonly Benchmark[] = [
