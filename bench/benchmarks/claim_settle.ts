@@ -10,8 +10,7 @@ const TARGET_RATIO = 1.3;
 export const claimSettleBenchmark: Benchmark = {
   name: "claim-settle",
   title: "Claim and settle without vendor, 4 workers",
-  method:
-    "Four workers per queue, in one process, handle jobs with a handler that does nothing. " +
+  method: "Four workers per queue, in one process, handle jobs with a handler that does nothing. " +
     "Every queue first tries several batch settings and keeps the fastest. Then rounds take " +
     "turns on the same server: fill, vacuum, analyze, checkpoint, drain. The rate leaves out the first " +
     "tenth of each drain, and its end, where workers run out of jobs; the medians count.",
@@ -37,9 +36,7 @@ export const claimSettleBenchmark: Benchmark = {
       }
       workbench.progress(
         `round ${round + 1}: ` +
-          [...rates].map(([name, all]) =>
-            `${name} ${formatNumber(all.at(-1)!)}/s`
-          ).join(", "),
+          [...rates].map(([name, all]) => `${name} ${formatNumber(all.at(-1)!)}/s`).join(", "),
       );
     }
     const medians = [...rates].map(([name, all]) => ({
@@ -60,9 +57,7 @@ export const claimSettleBenchmark: Benchmark = {
       ),
       details: [
         `${formatNumber(jobs)} jobs a round.`,
-        ...contenders.map((each) =>
-          describe(each, rates.get(each.contender.name)!)
-        ),
+        ...contenders.map((each) => describe(each, rates.get(each.contender.name)!)),
         await withUsage(jobs, contenders, workbench),
       ],
     };
@@ -87,9 +82,7 @@ async function withUsage(
   workbench: Workbench,
 ): Promise<string> {
   const bench = await workbench.server();
-  const { contender } = contenders.find(({ contender }) =>
-    contender.name === "switchyard"
-  )!;
+  const { contender } = contenders.find(({ contender }) => contender.name === "switchyard")!;
   const batch = 100;
   const timeline = await fillAndDrain(
     contender,
@@ -109,7 +102,5 @@ async function withUsage(
     workbench,
   );
   return `With one vendor call of 500 bytes booked per job, in batches of ${batch}, ` +
-    `switchyard settles ${
-      formatNumber(steadyRate(timeline))
-    } jobs/s (one round).`;
+    `switchyard settles ${formatNumber(steadyRate(timeline))} jobs/s (one round).`;
 }

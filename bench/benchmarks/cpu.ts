@@ -121,13 +121,9 @@ async function run(
 
 /** CPU time of the processor's worker so far; undefined while there is none. */
 async function processorCpuMs(stack: Stack): Promise<number | undefined> {
-  const worker = stack.functions.workers().find(({ name }) =>
-    name === PROCESSOR
-  );
+  const worker = stack.functions.workers().find(({ name }) => name === PROCESSOR);
   if (worker === undefined) return undefined;
-  return Deno.build.os === "linux"
-    ? await cpuMsOnLinux(worker.pid)
-    : await cpuMsByPs(worker.pid);
+  return Deno.build.os === "linux" ? await cpuMsOnLinux(worker.pid) : await cpuMsByPs(worker.pid);
 }
 
 /** User and system time are the 14th and 15th field, in hundredths of a second. */

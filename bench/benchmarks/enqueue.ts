@@ -86,9 +86,7 @@ async function rate(
 ): Promise<number> {
   // The first batch opens the connection and plans the statement.
   await insert(symbolsFrom(jobs, jobs + FILL_BATCH));
-  const batches = [...batchesOf(jobs)].map(({ from, to }) =>
-    symbolsFrom(from, to)
-  );
+  const batches = [...batchesOf(jobs)].map(({ from, to }) => symbolsFrom(from, to));
   const started = performance.now();
   let made = 0;
   for (const symbols of batches) {
@@ -114,8 +112,6 @@ async function insertBare(
       from unnest(
         ${symbols}::text[],
         ${symbols.map(() => "quote")}::text[],
-        ${
-    symbols.map(() => 1_000)
-  }::int[]) as job (symbol, data_type, priority)`;
+        ${symbols.map(() => 1_000)}::int[]) as job (symbol, data_type, priority)`;
   return count;
 }

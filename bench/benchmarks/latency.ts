@@ -110,9 +110,7 @@ async function becomeIdle(
       100,
       signal,
       () => {
-        const isThere = stack.functions.workers().some(({ name }) =>
-          name === PROCESSOR
-        );
+        const isThere = stack.functions.workers().some(({ name }) => name === PROCESSOR);
         return isThere ? undefined : true;
       },
     );
@@ -137,9 +135,7 @@ async function sample(
     select public.check_and_queue_stale_batch_v2(${symbol}, array['quote']) as answer`;
   if (row.answer[0]?.queued !== true) {
     throw new Error(
-      `Cannot take a sample: "${symbol}" was not queued: ${
-        row.answer[0]?.reason
-      }`,
+      `Cannot take a sample: "${symbol}" was not queued: ${row.answer[0]?.reason}`,
     );
   }
   const call = await waitFor(
@@ -148,9 +144,7 @@ async function sample(
     5,
     signal,
     () =>
-      simulator.ledger.slice(-5).find((call) =>
-        call.id > before && call.symbols.includes(symbol)
-      ),
+      simulator.ledger.slice(-5).find((call) => call.id > before && call.symbols.includes(symbol)),
   );
   return call.time - started;
 }

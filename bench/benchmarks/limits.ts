@@ -60,9 +60,7 @@ async function measure(limit: number, workbench: Workbench): Promise<Findings> {
     const simulator = stack.simulator!;
     await fillBacklog(stack, limit);
     progress(
-      `${limit} calls/min: ${windows + 1} windows, about ${
-        windows + 1
-      } minutes`,
+      `${limit} calls/min: ${windows + 1} windows, about ${windows + 1} minutes`,
     );
     const stop = new AbortController();
     const runs = Array.from(
@@ -123,9 +121,7 @@ async function measure(limit: number, workbench: Workbench): Promise<Findings> {
         }),
       ],
       details: [
-        `${limit} calls/min: ${
-          formatNumber(windows * limit)
-        } calls after the first fill took ${
+        `${limit} calls/min: ${formatNumber(windows * limit)} calls after the first fill took ${
           (elapsedMs / 1_000).toFixed(2)
         } s; the simulator saw ${formatNumber(simulator.calls)} calls in all.`,
       ],

@@ -2,12 +2,7 @@ import postgres from "postgres";
 import { pause } from "../abort.ts";
 import { alone, type Benchmark } from "../benchmark.ts";
 import { FILL_BATCH } from "../contender.ts";
-import {
-  connect,
-  enqueue,
-  runWorkers,
-  symbolsFrom,
-} from "../contenders/switchyard.ts";
+import { connect, enqueue, runWorkers, symbolsFrom } from "../contenders/switchyard.ts";
 import { formatNumber } from "../statistics.ts";
 import { startTimeline, type Timeline } from "../timeline.ts";
 
@@ -84,9 +79,7 @@ export const millionBenchmark: Benchmark = {
         }),
       ],
       details: [
-        `${formatNumber(jobs)} jobs; jobs/s by tenths: ${
-          tenths.map(formatNumber).join(", ")
-        }.`,
+        `${formatNumber(jobs)} jobs; jobs/s by tenths: ${tenths.map(formatNumber).join(", ")}.`,
         `The live partition was at most ${
           formatNumber(Math.max(size, ...sizes) / 1e6)
         } MB (looked at once a second); autovacuum came ${vacuums} times.`,

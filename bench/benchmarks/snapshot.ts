@@ -30,12 +30,8 @@ export const snapshotBenchmark: Benchmark = {
     for (const contender of contenders) {
       const disturbed = await disturb(contender, jobs, workbench);
       workbench.progress(
-        `${disturbed.name}: undisturbed ${
-          formatNumber(disturbed.undisturbed)
-        }/s, last tenth ` +
-          `${formatNumber(disturbed.lastTenth)}/s, ${
-            formatNumber(disturbed.percent)
-          } %`,
+        `${disturbed.name}: undisturbed ${formatNumber(disturbed.undisturbed)}/s, last tenth ` +
+          `${formatNumber(disturbed.lastTenth)}/s, ${formatNumber(disturbed.percent)} %`,
       );
       all.push(disturbed);
     }
