@@ -146,6 +146,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       env: functionEnvironment(gateway.url, databaseUrl, keys, {
         FMP_API_KEY: apiKey,
         FMP_BASE_URL: baseUrl,
+        ...(simulator === undefined ? {} : { EXCHANGE_RATES_URL: simulator.exchangeRatesUrl }),
         ENV_CONTEXT: "PROD",
         ...options.functionEnv,
       }),

@@ -123,15 +123,15 @@ export function applyFault(fault: Fault, right: Reply): Reply {
           : JSON.stringify({ "Error Message": fault.message }),
       );
     case "wrong-shape": {
-      const rows = editRows(right, fault.symbols, (row) => {
+      const edited = editRows(right, fault.symbols, (row) => {
         const kept = Object.entries(row).filter(([key]) => !fault.drop?.includes(key));
         return { ...Object.fromEntries(kept), ...fault.retype };
       });
-      if (!rows) return right;
-      return textReply(200, JSON.stringify(fault.unwrap ? rows[0] ?? {} : rows));
+      if (!edited) return right;
+      return textReply(200, JSON.stringify(fault.unwrap ? edited.rows[0] ?? {} : edited.body));
     }
     case "rename-key": {
-      const rows = editRows(
+      const edited = editRows(
         right,
         fault.symbols,
         (row) =>
@@ -139,7 +139,7 @@ export function applyFault(fault: Fault, right: Reply): Reply {
             Object.entries(row).map(([key, value]) => [key === fault.from ? fault.to : key, value]),
           ),
       );
-      return rows ? textReply(200, JSON.stringify(rows)) : right;
+      return edited ? textReply(200, JSON.stringify(edited.body)) : right;
     }
     case "empty":
       return textReply(200, "[]");
@@ -160,16 +160,21 @@ export function applyFault(fault: Fault, right: Reply): Reply {
   }
 }
 
-/** Edits the rows of a successful answer; null when the right answer is an error itself. */
+/**
+ * Edits the rows of a successful answer, or the object that it is; null when the right answer is an
+ * error itself.
+ */
 function editRows(
   right: Reply,
   symbols: readonly string[] | undefined,
   edit: (row: JsonRow) => JsonRow,
-): JsonRow[] | null {
+): { rows: JsonRow[]; body: JsonRow | JsonRow[] } | null {
   if (right.status !== 200) return null;
-  const rows: JsonRow[] = JSON.parse(right.body);
-  return rows.map((row) => {
+  const body: JsonRow | JsonRow[] = JSON.parse(right.body);
+  if (!Array.isArray(body)) return { rows: [edit(body)], body: edit(body) };
+  const rows = body.map((row) => {
     const touched = !symbols || (typeof row.symbol === "string" && symbols.includes(row.symbol));
     return touched ? edit(row) : row;
   });
+  return { rows, body: rows };
 }

@@ -5,6 +5,7 @@ import { control, controlPrefix } from "./control.ts";
 import type { Endpoint, World } from "./endpoints/endpoint.ts";
 import { endpoints } from "./endpoints/index.ts";
 import { Examples, loadExamples } from "./examples.ts";
+import { exchangeRatesPath, exchangeRatesPrefix, latestRates } from "./exchange_rates.ts";
 import { applyFault, type Fault, FaultBoard } from "./faults.ts";
 import { forexPairs } from "./forex.ts";
 import { deliver, listen, readBody } from "./http.ts";
@@ -59,6 +60,8 @@ export interface FmpSimulator {
   url: string;
   /** Base of the control paths: faults, ledger, reset. */
   controlUrl: string;
+  /** Where the other provider, who wants no key, gives the exchange rates of the US dollar. */
+  exchangeRatesUrl: string;
   apiKey: string;
   port: number;
   /** Folder that the recorded rows came from. */
@@ -83,7 +86,8 @@ const ownExamples = fileURLToPath(new URL("../../tests/fixtures/fmp", import.met
 const basePath = "/stable/";
 
 /**
- * Starts a stand-in for the vendor's stable REST interface on 127.0.0.1.
+ * Starts a stand-in for the vendor's stable REST interface on 127.0.0.1, and for the provider of
+ * exchange rates beside it, whose calls are in the ledger and outside the limiter.
  *
  * A call is judged in this order: method, key (401), rate limit (429), retired path (403), unknown
  * path (404), fault, required parameters (400), rows. Only calls with a valid key take a place in
@@ -111,7 +115,7 @@ export async function startFmpSimulator(options: FmpSimulatorOptions = {}): Prom
   const forex = forexPairs();
   const limiter = new SlidingWindow(callsPerMinute);
   const ledger = new Ledger(ledgerSize);
-  const faults = new FaultBoard(new Set(endpoints.keys()));
+  const faults = new FaultBoard(new Set([...endpoints.keys(), exchangeRatesPath]));
   const stopping = new AbortController();
 
   const reset = () => {
@@ -124,6 +128,11 @@ export async function startFmpSimulator(options: FmpSimulatorOptions = {}): Prom
   function decide(request: IncomingMessage, url: URL, call: FmpCall, at: Date): Decision {
     if (request.method !== "GET") return { reply: textReply(405, ""), extraMs: 0 };
     const key = url.searchParams.get("apikey") ?? request.headers.apikey;
+    const world: World = { universe, market, forex, examples, frozen, now: at };
+    if (url.pathname.startsWith(exchangeRatesPrefix)) {
+      const base = url.pathname.slice(exchangeRatesPrefix.length);
+      return withFault(call, latestRates(base, key !== undefined, world));
+    }
     if (key !== apiKey) return { reply: textReply(401, errorBodies.invalidKey), extraMs: 0 };
     const { admitted, retryAfterMs } = limiter.admit(at.getTime());
     if (!admitted) {
@@ -138,9 +147,11 @@ export async function startFmpSimulator(options: FmpSimulatorOptions = {}): Prom
     }
     const endpoint = url.pathname.startsWith(basePath) ? endpoints.get(call.endpoint) : undefined;
     if (!endpoint) return { reply: textReply(404, errorBodies.unknownPath), extraMs: 0 };
-    const world: World = { universe, market, forex, examples, frozen, now: at };
-    const right = answer(endpoint, url.searchParams, world);
-    const fault = faults.take(endpoint.name, call.symbols);
+    return withFault(call, answer(endpoint, url.searchParams, world));
+  }
+
+  function withFault(call: FmpCall, right: Reply): Decision {
+    const fault = faults.take(call.endpoint, call.symbols);
     if (!fault) return { reply: right, extraMs: 0 };
     call.fault = fault.kind;
     return {
@@ -201,6 +212,7 @@ export async function startFmpSimulator(options: FmpSimulatorOptions = {}): Prom
   return {
     url: `${origin}/stable`,
     controlUrl: `${origin}/_simulator`,
+    exchangeRatesUrl: `${origin}${exchangeRatesPath}`,
     apiKey,
     port: server.port,
     examplesDir: examples.folder,

@@ -58,11 +58,16 @@ create table switchyard.call_grants (
   bucket timestamptz not null,
   calls integer not null,
   bytes bigint not null,
+  in_flight_until timestamptz not null,
   primary key (provider, bucket),
   constraint grants_are_not_negative check (calls >= 0 and bytes >= 0)
 );
 comment on table switchyard.call_grants is
   'Vendor calls and estimated bytes granted by claims, per provider and tenth of a second. Kept for an hour.';
+comment on column switchyard.call_grants.bucket is
+  'When the last of these calls may start: the time of the claim, later by calls_spread_seconds of the data type. They count until ledger_window after it.';
+comment on column switchyard.call_grants.in_flight_until is
+  'When the last lease of this grant ends: until then its bytes may still come and be booked.';
 
 create table switchyard.failed_attempts (
   provider text not null references public.api_providers_v2 (provider) on delete cascade,
@@ -72,7 +77,7 @@ create table switchyard.failed_attempts (
   constraint failures_are_positive check (failures > 0)
 );
 comment on table switchyard.failed_attempts is
-  'Attempts that failed, per provider and second, for the breaker. Kept for an hour.';
+  'Vendor calls that failed, per provider and second, for the breaker. Kept for an hour.';
 
 create table switchyard.quota_sums (
   provider text primary key references public.api_providers_v2 (provider) on delete cascade,
@@ -171,15 +176,15 @@ volatile
 set search_path = ''
 as $$
   update public.api_providers_v2 as p
-     set hold_until = clock_timestamp() + make_interval(secs => p_seconds),
+     set hold_until = clock_timestamp() + make_interval(secs => least(p_seconds, 86400)),
          hold_reason = p_reason,
          updated_at = clock_timestamp()
    where p.provider = p_provider
      and (p.hold_until is null
-          or p.hold_until < clock_timestamp() + make_interval(secs => p_seconds))
+          or p.hold_until < clock_timestamp() + make_interval(secs => least(p_seconds, 86400)))
 $$;
 comment on function switchyard.hold_provider(text, integer, text) is
-  'Stops claims for a provider for some seconds; never shortens a longer hold.';
+  'Stops claims for a provider for some seconds, at most a day; never shortens a longer hold.';
 
 alter table public.api_providers_v2 enable row level security;
 alter table public.api_data_usage_v2 enable row level security;

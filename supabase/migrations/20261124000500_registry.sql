@@ -19,6 +19,7 @@ create table public.data_type_registry_v2 (
   edge_function_name text,
   batch_size integer not null default 1,
   api_calls_per_batch integer not null default 1,
+  calls_spread_seconds integer not null default 0,
   max_attempts integer not null default 5,
   estimated_data_size_bytes bigint not null,
   depends_on text references public.data_type_registry_v2 (data_type),
@@ -37,6 +38,7 @@ create table public.data_type_registry_v2 (
   constraint priority_stays_in_its_band check (priority between 0 and 999),
   constraint batch_size_is_sane check (batch_size between 1 and 1000),
   constraint api_calls_per_batch_is_sane check (api_calls_per_batch between 1 and 1000),
+  constraint calls_spread_is_sane check (calls_spread_seconds between 0 and 600),
   constraint max_attempts_is_sane check (max_attempts between 1 and 100),
   constraint estimated_size_is_positive check (estimated_data_size_bytes > 0),
   constraint edge_function_fetchers_name_their_function
@@ -55,7 +57,7 @@ comment on column public.data_type_registry_v2.table_name is
 comment on column public.data_type_registry_v2.symbol_column is
   'Column with the symbol; null for global types, whose jobs carry the symbol GLOBAL.';
 comment on column public.data_type_registry_v2.timestamp_column is
-  'Column (timestamptz) that moves whenever a row is refreshed; settle sets it to the database clock.';
+  'Column (timestamptz) that moves whenever a row is refreshed. Settle sets it to the database clock; where it is source_timestamp_column too it holds the vendor''s time.';
 comment on column public.data_type_registry_v2.conflict_columns is
   'Columns of the unique key that settle upserts on.';
 comment on column public.data_type_registry_v2.insert_only_columns is
@@ -76,6 +78,8 @@ comment on column public.data_type_registry_v2.batch_size is
   'Jobs of this type that share one group of vendor calls.';
 comment on column public.data_type_registry_v2.api_calls_per_batch is
   'Vendor calls that one such group costs.';
+comment on column public.data_type_registry_v2.calls_spread_seconds is
+  'Seconds after the claim within which the last of these calls starts; 0 when all start at once. They count against the limit for so much longer. Never less than 60 for edge-function.';
 comment on column public.data_type_registry_v2.estimated_data_size_bytes is
   'Expected bytes of vendor answer per job; a moving average over completed jobs once there are any.';
 comment on column public.data_type_registry_v2.paused is

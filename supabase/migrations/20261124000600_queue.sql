@@ -249,12 +249,13 @@ set lock_timeout = '2s'
 as $$
 declare
   v_today date := (clock_timestamp() at time zone 'UTC')::date;
+  v_oldest_day date := v_today - greatest(
+    switchyard.setting_integer('completed_retention_days'),
+    switchyard.setting_integer('failed_retention_days'));
   v_day date;
   v_name text;
-  v_completed_days integer := switchyard.setting_integer('completed_retention_days');
-  v_failed_days integer := switchyard.setting_integer('failed_retention_days');
-  v_removed bigint;
 begin
+  -- Nothing but DDL: its locks on the whole queue are held until the transaction ends.
   -- A loop, because each day is DDL of its own and one that cannot get its lock must not keep
   -- the others from being made.
   for v_day in
@@ -275,61 +276,83 @@ begin
     end;
   end loop;
 
-  for v_name, v_day in
-    select c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
+  for v_name in
+    select c.relname
       from pg_catalog.pg_inherits as i
       join pg_catalog.pg_class as c on c.oid = i.inhrelid
      where i.inhparent = 'public.api_call_queue_v2'::regclass
        and c.relname ~ '^api_call_queue_v2_[0-9]{8}$'
+       and to_date(right(c.relname, 8), 'YYYYMMDD') < v_oldest_day
+     order by c.relname
   loop
     begin
-      if v_day < v_today - greatest(v_completed_days, v_failed_days) then
-        execute format('drop table switchyard.%I', v_name);
-        action := 'dropped';
-        partition_name := v_name;
-        return next;
-      elsif v_day < v_today - least(v_completed_days, v_failed_days) then
-        execute format('delete from switchyard.%I where status = $1', v_name)
-          using case when v_completed_days < v_failed_days then 'completed' else 'failed' end;
-        get diagnostics v_removed = row_count;
-        if v_removed > 0 then
-          action := format('removed %s jobs past their retention', v_removed);
-          partition_name := v_name;
-          return next;
-        end if;
-      end if;
+      execute format('drop table switchyard.%I', v_name);
+      action := 'dropped';
+      partition_name := v_name;
+      return next;
     exception when lock_not_available then
       action := 'dropped later: lock not available';
       partition_name := v_name;
       return next;
     end;
   end loop;
-
-  delete from public.api_data_usage_v2 as u
-   where u.hour < clock_timestamp()
-                  - make_interval(days => switchyard.setting_integer('usage_retention_days'));
-  delete from switchyard.queue_events as e
-   where e.occurred_at < clock_timestamp()
-                         - make_interval(days => switchyard.setting_integer('event_retention_days'));
-  delete from switchyard.call_grants as g where g.bucket < clock_timestamp() - interval '1 hour';
-  delete from switchyard.failed_attempts as f where f.bucket < clock_timestamp() - interval '1 hour';
-  delete from switchyard.caller_checks as c where c.minute < clock_timestamp() - interval '1 hour';
-  delete from switchyard.processor_runs as r
-   where r.started_at < clock_timestamp()
-                        - make_interval(days => switchyard.setting_integer('event_retention_days'));
-  -- pg_cron never prunes its history; ours is ours to prune.
-  delete from cron.job_run_details as d
-   using cron.job as c, switchyard.cron_jobs as own
-   where c.jobid = d.jobid
-     and own.job_name = c.jobname
-     and c.username = current_user
-     and d.end_time < clock_timestamp()
-                      - make_interval(days => switchyard.setting_integer('run_details_retention_days'));
   perform switchyard.record_event('maintain');
 end
 $$;
 comment on function public.maintain_queue_partitions_v2() is
-  'Makes day partitions ahead, drops those past retention, prunes usage, events, processor runs and the run details of Switchyard''s own cron jobs. Returns what it did, one row per partition; a partition that is locked is left for the next run and reported. Safe to call at any time, twice in a row too. For postgres.';
+  'Makes day partitions ahead and drops those past every retention. Returns what it did, one row per partition; a partition that is locked is left for the next run and reported. Safe to call at any time, twice in a row too. For postgres.';
+
+create function public.prune_queue_history_v2()
+returns table (what text, removed bigint)
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_completed_before timestamptz := date_trunc('day', clock_timestamp(), 'UTC')
+    - make_interval(days => switchyard.setting_integer('completed_retention_days'));
+  v_failed_before timestamptz := date_trunc('day', clock_timestamp(), 'UTC')
+    - make_interval(days => switchyard.setting_integer('failed_retention_days'));
+  v_hour_ago timestamptz := clock_timestamp() - interval '1 hour';
+  v_before timestamptz;
+  v_statement text;
+begin
+  -- A loop over a few deletes. Partitions in which all is past its retention are dropped whole; here
+  -- go the jobs of the state that is kept for less long, and what the default partition has caught.
+  for what, v_statement, v_before in
+    values
+      ('completed jobs',
+       'delete from public.api_call_queue_v2 as q where q.status = ''completed'' and q.finished_at < $1',
+       v_completed_before),
+      ('failed jobs',
+       'delete from public.api_call_queue_v2 as q where q.status = ''failed'' and q.finished_at < $1',
+       v_failed_before),
+      ('usage', 'delete from public.api_data_usage_v2 as u where u.hour < $1',
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('usage_retention_days'))),
+      ('events', 'delete from switchyard.queue_events as e where e.occurred_at < $1',
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('event_retention_days'))),
+      ('processor runs', 'delete from switchyard.processor_runs as r where r.started_at < $1',
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('event_retention_days'))),
+      ('call grants',
+       'delete from switchyard.call_grants as g where g.bucket < $1 and g.in_flight_until < $1', v_hour_ago),
+      ('failed attempts', 'delete from switchyard.failed_attempts as f where f.bucket < $1', v_hour_ago),
+      ('caller checks', 'delete from switchyard.caller_checks as c where c.minute < $1', v_hour_ago),
+      -- pg_cron never prunes its history; ours is ours to prune.
+      ('cron run details',
+       'delete from cron.job_run_details as d
+         using cron.job as c, switchyard.cron_jobs as own
+         where c.jobid = d.jobid and own.job_name = c.jobname and c.username = current_user
+           and coalesce(d.end_time, d.start_time) < $1',
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('run_details_retention_days')))
+  loop
+    execute v_statement using v_before;
+    get diagnostics removed = row_count;
+    return next;
+  end loop;
+end
+$$;
+comment on function public.prune_queue_history_v2() is
+  'Deletes what is past its retention (switchyard.settings): jobs by state, usage, events, processor runs, the ledger and the run details of Switchyard''s own cron jobs. Returns rows removed of each kind. Safe to call at any time. For postgres.';
 
 create function public.compact_queue_v2()
 returns boolean
@@ -342,11 +365,24 @@ declare
   v_most_jobs constant integer := 20000;
   v_bytes bigint := pg_catalog.pg_total_relation_size('switchyard.api_call_queue_v2_live');
   v_jobs switchyard.api_call_queue_v2_live[];
+  v_count bigint;
+  v_needed bigint;
 begin
-  -- Below that it is not worth a lock; so many jobs take about half as much.
-  if v_bytes < 16 * 1024 * 1024
-     or (select count(*) from (select from switchyard.api_call_queue_v2_live limit v_most_jobs + 1) as q)
-        > v_most_jobs then
+  -- Jobs committed since an older snapshot would be truncated without having been read.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'Cannot compact the queue: the transaction is %, wanted read committed',
+      current_setting('transaction_isolation')
+      using errcode = 'SY018',
+            hint = 'Call it in a transaction of its own: begin isolation level read committed';
+  end if;
+  -- Below that it is not worth a lock.
+  if v_bytes < 16 * 1024 * 1024 then
+    return false;
+  end if;
+  -- Pages are two fifths full, and index entries of a job take about 200 bytes.
+  select count(*), 2.5 * sum(pg_column_size(q)) + 200 * count(*) into v_count, v_needed
+    from (select l from switchyard.api_call_queue_v2_live as l limit v_most_jobs + 1) as q;
+  if v_count > v_most_jobs or v_bytes < 2 * v_needed then
     return false;
   end if;
   begin
@@ -369,7 +405,7 @@ begin
 end
 $$;
 comment on function public.compact_queue_v2() is
-  'Gives back the space of finished jobs, which vacuum frees late, and not at all while an old snapshot is open: writes the live jobs anew, leases included, when they are few (at most 20000) and their partition is large (16 MB). Takes an exclusive lock for a fraction of a second; waits 200 ms at most for it. Called by cron each minute. Returns whether it did. For postgres.';
+  'Gives back the space of finished jobs, which vacuum frees late, and not at all while an old snapshot is open: writes the live jobs anew, leases included, when they are few (at most 20000) and their partition is large (16 MB, and twice what they need). Takes an exclusive lock for a fraction of a second; waits 200 ms at most for it. Called by cron each minute. Returns whether it did. Raises SY018 in a transaction of another isolation level than read committed. For postgres.';
 
 alter table public.api_call_queue_v2 enable row level security;
 alter table switchyard.api_call_queue_v2_live enable row level security;
@@ -395,5 +431,6 @@ revoke all on function
   switchyard.queue_partition_name(date),
   switchyard.make_queue_partition(date),
   public.maintain_queue_partitions_v2(),
+  public.prune_queue_history_v2(),
   public.compact_queue_v2()
 from public, anon, authenticated, service_role;

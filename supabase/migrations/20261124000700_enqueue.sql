@@ -218,23 +218,75 @@ $$;
 comment on function switchyard.is_processor_alive() is
   'Whether a processor run that drains the whole queue has shown a heartbeat lately. Manual runs do not count: they leave other jobs alone.';
 
+create sequence switchyard.wake_seconds minvalue 0 start 0;
+comment on sequence switchyard.wake_seconds is
+  'Second (Unix time) of the last wake that was asked for while another transaction held the row of switchyard.wakes.';
+
+create function switchyard.takes_second()
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_key constant bigint := hashtext('switchyard.wake_seconds');
+  v_second bigint := extract(epoch from clock_timestamp());
+  v_is_first boolean;
+begin
+  -- A session lock for an instant: the sequence and the lock are outside of the transaction.
+  if not pg_try_advisory_lock(v_key) then
+    return false;
+  end if;
+  select s.last_value < v_second into v_is_first from switchyard.wake_seconds as s;
+  if v_is_first then
+    perform setval('switchyard.wake_seconds', v_second);
+  end if;
+  perform pg_advisory_unlock(v_key);
+  return v_is_first;
+end
+$$;
+comment on function switchyard.takes_second() is
+  'True for the first caller of a second, whatever becomes of its transaction.';
+
 create function switchyard.wake_processor()
 returns boolean
 language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  v_has_row boolean;
+  v_problem text;
 begin
-  if not public.is_feature_enabled('use_queue_system') or switchyard.is_processor_alive() then
+  if not public.is_feature_enabled('use_queue_system') or switchyard.is_processor_alive()
+     or not exists (
+       select 1
+         from public.api_providers_v2 as p
+        where switchyard.provider_refusal(p.provider) is null
+          and exists (
+            select 1
+              from switchyard.api_call_queue_v2_live as q
+             where q.provider = p.provider and q.status = 'pending'
+               and q.run_after <= clock_timestamp()))
+  then
     return false;
   end if;
 
-  -- One wake a second; whoever meets the row locked leaves the wake to its holder.
-  perform 1
-     from switchyard.wakes as w
-    where w.last_wake_at < clock_timestamp() - interval '1 second'
-      for update skip locked;
-  if not found then
+  -- One wake a second. The second of the last one is kept twice: in the row, which a rolled back
+  -- transaction takes back together with its request, and in a sequence, which it does not. Whoever
+  -- meets the row locked gives its holder a moment to commit; a holder that takes longer may roll back,
+  -- and then the sequence decides. Not by waiting for the lock: that could close a circle.
+  for v_try in 1..3 loop
+    perform 1 from switchyard.wakes as w where w.last_wake_at >= clock_timestamp() - interval '1 second';
+    if found then
+      return false;
+    end if;
+    perform 1 from switchyard.wakes as w for update skip locked;
+    v_has_row := found;
+    exit when v_has_row or v_try = 3;
+    perform pg_sleep(0.02);
+  end loop;
+  if not v_has_row and not switchyard.takes_second() then
     return false;
   end if;
 
@@ -242,15 +294,40 @@ begin
     perform switchyard.post_to_processor('{"reason": "wake"}');
   exception when sqlstate 'SY007' then
     -- Enqueueing must not fail because nobody can be woken: the cron job reports it as well.
-    update switchyard.wakes set last_wake_at = clock_timestamp(), last_problem = sqlerrm;
-    return false;
+    v_problem := sqlerrm;
   end;
-  update switchyard.wakes set last_wake_at = clock_timestamp(), last_problem = null;
-  return true;
+  if v_has_row then
+    update switchyard.wakes set last_wake_at = clock_timestamp(), last_problem = v_problem;
+  end if;
+  return v_problem is null;
 end
 $$;
 comment on function switchyard.wake_processor() is
   'Asks for a processor when use_queue_system is on and none is alive, at most once a second. True when it asked. A missing secret is kept in switchyard.wakes.last_problem.';
+
+create function switchyard.wake_after_insert()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  -- Once per transaction, however many rows.
+  if coalesce(current_setting('switchyard.woken_in', true), '') <> pg_current_xact_id()::text then
+    perform set_config('switchyard.woken_in', pg_current_xact_id()::text, true);
+    perform switchyard.wake_processor();
+  end if;
+  return null;
+end
+$$;
+comment on function switchyard.wake_after_insert() is
+  'Trigger: a plain INSERT of jobs wakes the processor as every other enqueue does.';
+
+create trigger wake_after_insert
+  after insert on switchyard.api_call_queue_v2_live
+  for each row
+  when (coalesce(current_setting('switchyard.provider_is_known', true), '') <> 'yes')
+  execute function switchyard.wake_after_insert();
 
 create function public.queue_refresh_if_not_exists_v2(
   p_symbol text,
@@ -318,9 +395,11 @@ revoke all on table
   public.active_subscriptions_v2, switchyard.processor_runs, switchyard.wakes,
   switchyard.missing_parents
 from public, anon, authenticated, service_role;
+revoke all on sequence switchyard.wake_seconds from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.active_subscriptions_v2 to service_role;
 grant select, insert, update on table switchyard.processor_runs to service_role;
 grant select, update on table switchyard.wakes to service_role;
+grant select, update on sequence switchyard.wake_seconds to service_role;
 -- Row locks (skip locked) need the update privilege.
 grant select, insert, update, delete on table switchyard.missing_parents to service_role;
 
@@ -329,7 +408,9 @@ revoke all on function
   switchyard.enqueue_jobs(text[], text[], integer[], text),
   switchyard.post_to_processor(jsonb),
   switchyard.is_processor_alive(),
+  switchyard.takes_second(),
   switchyard.wake_processor(),
+  switchyard.wake_after_insert(),
   switchyard.queue_missing_parents(),
   public.queue_refresh_if_not_exists_v2(text, text, integer)
 from public, anon, authenticated, service_role;
@@ -338,7 +419,9 @@ grant execute on function
   switchyard.enqueue_jobs(text[], text[], integer[], text),
   switchyard.post_to_processor(jsonb),
   switchyard.is_processor_alive(),
+  switchyard.takes_second(),
   switchyard.wake_processor(),
+  switchyard.wake_after_insert(),
   switchyard.queue_missing_parents(),
   public.queue_refresh_if_not_exists_v2(text, text, integer)
 to service_role;

@@ -76,40 +76,40 @@ $$;
 comment on function switchyard.calls_left(text) is
   'Vendor calls that a claim may grant now; negative after the limit was lowered, null when it is unknown.';
 
-create function switchyard.bytes_left(p_provider text, p_lease_seconds integer)
+create function switchyard.bytes_left(p_provider text)
 returns bigint
 language plpgsql
 volatile
 set search_path = ''
 as $$
 declare
-  -- What was granted within a lease may be in flight and is not booked yet.
-  v_since timestamptz := clock_timestamp() - make_interval(secs => p_lease_seconds);
+  v_now timestamptz := clock_timestamp();
 begin
+  -- What was granted under a lease that goes on may be in flight and is not booked yet.
   return (
     select floor(p.bytes_per_30_days * (1 - p.bytes_margin))::bigint
            - switchyard.quota_bytes_used(p.provider)
            - coalesce((
                select sum(g.bytes)
                  from switchyard.call_grants as g
-                where g.provider = p.provider and g.bucket > v_since), 0)
+                where g.provider = p.provider and g.in_flight_until > v_now), 0)
       from public.api_providers_v2 as p
      where p.provider = p_provider
   );
 end
 $$;
-comment on function switchyard.bytes_left(text, integer) is
+comment on function switchyard.bytes_left(text) is
   'Bytes that a claim may grant now: the quota less what was used in 30 days and what may be in flight; null when the quota is unknown.';
 
 revoke all on function
   switchyard.provider_refusal(text),
   switchyard.quota_bytes_used(text),
   switchyard.calls_left(text),
-  switchyard.bytes_left(text, integer)
+  switchyard.bytes_left(text)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.provider_refusal(text),
   switchyard.quota_bytes_used(text),
   switchyard.calls_left(text),
-  switchyard.bytes_left(text, integer)
+  switchyard.bytes_left(text)
 to service_role;

@@ -24,6 +24,7 @@ create type switchyard.claimed_job as (
   lease_token uuid,
   lease_expires_at timestamptz,
   batch_size integer,
+  api_calls_per_batch integer,
   fetcher text,
   edge_function_name text,
   calls integer,
@@ -46,7 +47,7 @@ create function switchyard.mark_jobs(
   p_lease_token uuid,
   p_from_rank integer,
   p_from_job_id bigint,
-  p_oldest integer,
+  p_oldest_share double precision,
   p_oldest_from bigint
 )
 returns switchyard.claimed_job[]
@@ -63,6 +64,8 @@ declare
   v_child_types text[];
   v_parent_types text[];
   v_started_at timestamptz := clock_timestamp();
+  -- Where in the first tenth (or whatever the share is) the first of the oldest comes.
+  v_phase double precision := random();
 begin
   update switchyard.api_call_queue_v2_live as q
      set delayed = false
@@ -122,27 +125,31 @@ begin
                where parent.data_type = v_parent_types[array_position(v_child_types, q.data_type)]
                  and parent.symbol = q.symbol))
      order by q.id
-     limit p_oldest
+     limit ceil(p_batch_size * p_oldest_share)
        for update skip locked
   ),
-  -- The oldest come first; the least urgent, which they displace, stay pending.
+  -- One of the oldest comes among so many urgent ones, wherever the grant ends; what they displace
+  -- stays pending.
   candidate as materialized (
-    select c.id, c.data_type, c.turn, r.batch_size, r.api_calls_per_batch,
+    select c.id, c.data_type, c.for_its_age, r.batch_size, r.api_calls_per_batch,
            r.estimated_data_size_bytes as bytes,
-           row_number() over (order by c.turn, c.rank, c.id) as place
+           row_number() over (order by c.turn, c.id) as place
       from (
-        select o.id, o.data_type, 0 as turn, -o.priority as rank from oldest as o
+        select o.id, o.data_type, true as for_its_age,
+               (row_number() over (order by o.id) - v_phase) / p_oldest_share as turn
+          from oldest as o
         union all
-        select u.id, u.data_type, 1, -u.priority
+        select u.id, u.data_type, false,
+               row_number() over (order by -u.priority, u.id) / greatest(1 - p_oldest_share, 1e-9)
           from urgent as u
          where u.id <> all (array(select o.id from oldest as o))
-        order by turn, rank, id
+        order by turn, id
         limit p_batch_size
       ) as c
       join public.data_type_registry_v2 as r on r.data_type = c.data_type
   ),
   priced as (
-    select c.id, c.turn, c.bytes, c.place,
+    select c.id, c.for_its_age, c.bytes, c.place,
            -- Jobs of one type share a group of calls: its first job pays for it.
            case when (row_number() over (partition by c.data_type order by c.place) - 1)
                      % c.batch_size = 0
@@ -150,7 +157,7 @@ begin
       from candidate as c
   ),
   granted as (
-    select s.id, s.turn, s.bytes, s.place, s.calls
+    select s.id, s.for_its_age, s.bytes, s.place, s.calls
       from (
         select p.*,
                sum(p.calls) over in_order as calls_so_far,
@@ -170,12 +177,13 @@ begin
       from granted as g
      where q.id = g.id and q.finished_at = 'infinity'
     returning q.id, q.symbol, q.data_type, q.priority, q.attempts, q.lease_expires_at, g.calls,
-              g.bytes, g.turn, g.place
+              g.bytes, g.for_its_age, g.place
   )
   select array_agg((
            m.id, m.symbol, m.data_type, m.priority, m.attempts, r.max_attempts, p_lease_token,
-           m.lease_expires_at, r.batch_size, r.fetcher, r.edge_function_name, m.calls, m.bytes,
-           m.turn = 0
+           m.lease_expires_at, r.batch_size, r.api_calls_per_batch, r.fetcher, r.edge_function_name,
+           m.calls, m.bytes,
+           m.for_its_age
          )::switchyard.claimed_job order by m.place)
     into v_jobs
     from marked as m
@@ -183,10 +191,15 @@ begin
   return v_jobs;
 end
 $$;
-comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint) is
-  'Marks due jobs of one provider as processing, most urgent first, as many as the given calls and bytes pay for. Starts at (p_from_rank, p_from_job_id) in the order of urgency and takes p_oldest of the oldest jobs after p_oldest_from first.';
+comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, double precision, bigint) is
+  'Marks due jobs of one provider as processing, most urgent first, as many as the given calls and bytes pay for. Starts at (p_from_rank, p_from_job_id) in the order of urgency; a share of them (0 to 1) are the oldest jobs after p_oldest_from, spread among the others.';
 
-create function switchyard.is_saving_calls(p_provider text, p_calls_left bigint, p_manual boolean)
+create function switchyard.is_saving_calls(
+  p_provider text,
+  p_calls_left bigint,
+  p_bytes_left bigint,
+  p_manual boolean
+)
 returns boolean
 language plpgsql
 stable
@@ -203,6 +216,7 @@ begin
       from public.data_type_registry_v2 as r
      where r.provider = p_provider
        and not r.paused
+       and r.estimated_data_size_bytes <= p_bytes_left
        and r.api_calls_per_batch > p_calls_left
        and r.api_calls_per_batch <= (
          select floor(p.calls_per_minute * (1 - p.calls_margin))
@@ -210,16 +224,22 @@ begin
           where p.provider = p_provider)
        and exists (
          select 1
-           from (select q.status, q.run_after
+           from (select q.symbol, q.run_after
                    from switchyard.api_call_queue_v2_live as q
                   where q.data_type = r.data_type
+                    and q.status = 'pending'
+                    and not q.delayed
                     and (not p_manual or q.source = 'manual')
-                  limit 100) as few
-          where few.status = 'pending' and few.run_after < v_starved_since)
+                  limit 1000) as few
+          where few.run_after < v_starved_since
+            and not exists (
+              select 1
+                from switchyard.api_call_queue_v2_live as parent
+               where parent.data_type = r.depends_on and parent.symbol = few.symbol))
   );
 end
 $$;
-comment on function switchyard.is_saving_calls(text, bigint, boolean) is
+comment on function switchyard.is_saving_calls(text, bigint, bigint, boolean) is
   'Whether the calls that are left are saved up for a type whose jobs need more than that and have waited starved_after_seconds.';
 
 create function switchyard.claim_provider_jobs(
@@ -240,7 +260,7 @@ as $$
 declare
   v_cursor switchyard.claim_cursors;
   v_from_head boolean;
-  v_oldest integer := 0;
+  v_last integer;
   v_lease_token uuid := gen_random_uuid();
   v_refusal text := switchyard.provider_refusal(p_provider);
   v_batch_size integer := p_batch_size;
@@ -260,9 +280,9 @@ begin
     return null;
   end if;
   v_calls_left := switchyard.calls_left(p_provider);
-  v_bytes_left := switchyard.bytes_left(p_provider, p_lease_seconds);
+  v_bytes_left := switchyard.bytes_left(p_provider);
   if v_calls_left <= 0 or v_bytes_left <= 0
-     or switchyard.is_saving_calls(p_provider, v_calls_left, p_manual) then
+     or switchyard.is_saving_calls(p_provider, v_calls_left, v_bytes_left, p_manual) then
     return null;
   end if;
   select p.breaker_state into v_breaker
@@ -280,13 +300,10 @@ begin
   if v_from_head then
     v_cursor := (p_provider, -2147483648, 0, 0, v_started_at);
   end if;
-  -- Some slots go to the oldest jobs, whatever their priority; in a small batch by chance.
-  v_oldest := floor(v_batch_size * switchyard.setting_integer('oldest_slots_percent') / 100.0
-                    + random() * 0.999999);
-
   v_jobs := switchyard.mark_jobs(
     p_provider, v_batch_size, v_calls_left, v_bytes_left, p_run_id, p_manual, p_lease_seconds,
-    v_lease_token, v_cursor.rank, v_cursor.job_id, v_oldest, v_cursor.oldest_id);
+    v_lease_token, v_cursor.rank, v_cursor.job_id,
+    switchyard.setting_integer('oldest_slots_percent') / 100.0, v_cursor.oldest_id);
   if v_jobs is null then
     if not v_from_head then
       -- Nothing is left from there on: look at the whole queue before saying that it is empty.
@@ -310,23 +327,19 @@ begin
   -- A hold, a pause or an open breaker may have come in while the scan went on.
   v_calls_left := case when switchyard.provider_refusal(p_provider) is null
                        then switchyard.calls_left(p_provider) else 0 end;
-  v_bytes_left := switchyard.bytes_left(p_provider, p_lease_seconds);
+  v_bytes_left := switchyard.bytes_left(p_provider);
   v_kept := cardinality(v_jobs);
-  select sum(m.calls), sum(m.bytes), count(*) filter (where m.for_its_age)
-    into v_calls, v_bytes, v_oldest
-    from unnest(v_jobs) as m;
+  select sum(m.calls), sum(m.bytes) into v_calls, v_bytes from unnest(v_jobs) as m;
   if v_calls > v_calls_left or v_bytes > v_bytes_left or v_breaker <> 'closed' then
-    select count(*), sum(so_far.job_calls), sum(so_far.job_bytes)
-      into v_kept, v_calls, v_bytes
+    select count(*) into v_kept
       from (
-        select m.calls as job_calls, m.bytes as job_bytes,
-               sum(m.calls) over (order by m.place) as calls,
+        select sum(m.calls) over (order by m.place) as calls,
                sum(m.bytes) over (order by m.place) as bytes,
                m.place
           from unnest(v_jobs) with ordinality as m (
                  id, symbol, data_type, priority, attempts, max_attempts, lease_token,
-                 lease_expires_at, batch_size, fetcher, edge_function_name, calls, bytes,
-                 for_its_age, place)
+                 lease_expires_at, batch_size, api_calls_per_batch, fetcher, edge_function_name,
+                 calls, bytes, for_its_age, place)
       ) as so_far
      where so_far.calls <= v_calls_left
        and so_far.bytes <= v_bytes_left
@@ -343,11 +356,23 @@ begin
     end if;
     v_jobs := v_jobs[:v_kept];
   end if;
-  insert into switchyard.call_grants as g (provider, bucket, calls, bytes)
-  values (p_provider, date_bin('100 milliseconds', clock_timestamp(), 'epoch'), v_calls, v_bytes)
+  insert into switchyard.call_grants as g (provider, bucket, calls, bytes, in_flight_until)
+  select p_provider,
+         date_bin('100 milliseconds', clock_timestamp() + make_interval(secs => spread.seconds), 'epoch'),
+         sum(spread.calls), sum(spread.bytes),
+         clock_timestamp() + make_interval(secs => p_lease_seconds)
+    from (
+      select m.calls, m.bytes,
+             greatest(r.calls_spread_seconds, case when r.fetcher = 'edge-function' then 60 else 0 end) as seconds
+        from unnest(v_jobs) as m
+        join public.data_type_registry_v2 as r on r.data_type = m.data_type
+    ) as spread
+   group by spread.seconds
+   order by spread.seconds
       on conflict (provider, bucket) do update
      set calls = g.calls + excluded.calls,
-         bytes = g.bytes + excluded.bytes;
+         bytes = g.bytes + excluded.bytes,
+         in_flight_until = greatest(g.in_flight_until, excluded.in_flight_until);
   if v_breaker <> 'closed' then
     update public.api_providers_v2 as p
        set breaker_state = 'half-open', breaker_changed_at = clock_timestamp()
@@ -359,13 +384,16 @@ begin
   -- from where the last one stopped, for 20 ms or ten times what a scan from the head took; what
   -- comes in or back at the head meanwhile waits that long.
   if v_kept = v_batch_size and v_batch_size >= 20 then
-    -- Jobs for their age come first, oldest first; the last job is the least urgent.
-    if v_oldest > 0 then
-      v_cursor.oldest_id := v_jobs[v_oldest].id;
-    end if;
-    if v_oldest < v_kept then
-      v_cursor.rank := -v_jobs[v_kept].priority;
-      v_cursor.job_id := v_jobs[v_kept].id;
+    select coalesce(max(m.id), v_cursor.oldest_id) into v_cursor.oldest_id
+      from unnest(v_jobs) as m
+     where m.for_its_age;
+    v_last := v_kept;
+    while v_last > 0 and v_jobs[v_last].for_its_age loop
+      v_last := v_last - 1;
+    end loop;
+    if v_last > 0 then
+      v_cursor.rank := -v_jobs[v_last].priority;
+      v_cursor.job_id := v_jobs[v_last].id;
     end if;
     if v_from_head then
       v_cursor.next_pass_at := v_started_at + make_interval(secs => greatest(0.02, least(v_scan_ms / 100, 1)));
@@ -405,6 +433,7 @@ returns table (
   lease_token uuid,
   lease_expires_at timestamptz,
   batch_size integer,
+  api_calls_per_batch integer,
   fetcher text,
   edge_function_name text
 )
@@ -457,7 +486,8 @@ begin
     v_claimed_so_far := v_claimed_so_far + coalesce(cardinality(v_jobs), 0);
     return query
       select j.id, j.symbol, j.data_type, j.priority, j.attempts, j.max_attempts, j.lease_token,
-             j.lease_expires_at, j.batch_size, j.fetcher, j.edge_function_name
+             j.lease_expires_at, j.batch_size, j.api_calls_per_batch, j.fetcher,
+             j.edge_function_name
         from unnest(v_jobs) as j;
   end loop;
 end
@@ -470,14 +500,14 @@ revoke all on table switchyard.claim_cursors from public, anon, authenticated, s
 grant select, insert, update on table switchyard.claim_cursors to service_role;
 
 revoke all on function
-  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
-  switchyard.is_saving_calls(text, bigint, boolean),
+  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, double precision, bigint),
+  switchyard.is_saving_calls(text, bigint, bigint, boolean),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
-  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, integer, bigint),
-  switchyard.is_saving_calls(text, bigint, boolean),
+  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, double precision, bigint),
+  switchyard.is_saving_calls(text, bigint, bigint, boolean),
   switchyard.claim_provider_jobs(text, integer, uuid, boolean, integer, boolean),
   public.get_queue_batch_v2(integer, uuid, boolean, integer)
 to service_role;

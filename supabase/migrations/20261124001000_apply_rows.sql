@@ -49,10 +49,17 @@ declare
   v_columns text[];
   v_compared text[];
   v_sql text;
+  v_clock_columns text[];
 begin
   select r.* into strict v_type
     from public.data_type_registry_v2 as r
    where r.data_type = p_data_type;
+  -- The column that moves is set by the clock, save where it holds the vendor's own time.
+  if v_type.timestamp_column is distinct from v_type.source_timestamp_column then
+    v_clock_columns := array[v_type.timestamp_column];
+  else
+    v_clock_columns := '{}';
+  end if;
 
   -- One statement per set of keys, because a key that a row does not have must leave its column
   -- alone. Fetchers send one set, so this is one statement.
@@ -73,7 +80,7 @@ begin
        and not a.attisdropped
        and a.attgenerated = ''
        and a.attidentity <> 'a'
-       and a.attname <> v_type.timestamp_column
+       and a.attname <> all (v_clock_columns)
        and a.attname = any (v_keys);
 
     v_sql := format(
@@ -84,19 +91,19 @@ begin
            order by %1$s, %3$s
         ),
         written as (
-          insert into public.%2$I as stored (%4$s, %5$I)
-          select %6$s, clock_timestamp()
+          insert into public.%2$I as stored (%4$s)
+          select %5$s
             from incoming as i
            where not exists (
              select 1
                from public.%2$I as stored
-              where %7$s
-                and (%8$s)
+              where %6$s
+                and (%7$s)
            )
-           order by %9$s
-              on conflict (%10$s) do update set %11$s
-           where %12$s
-          returning %13$s as symbol
+           order by %8$s
+              on conflict (%9$s) do update set %10$s
+           where %11$s
+          returning %12$s as symbol
         )
         select w.symbol, count(*)::integer from written as w group by w.symbol
       $sql$,
@@ -105,14 +112,15 @@ begin
       v_type.table_name,
       case when v_type.source_timestamp_column = any (v_columns)
            then format('i.%I desc nulls last', v_type.source_timestamp_column) else '1' end,
-      -- 4 columns, 5 timestamp column, 6 their values
-      (select string_agg(quote_ident(c), ', ') from unnest(v_columns) as c),
-      v_type.timestamp_column,
-      (select string_agg(format('i.%I', c), ', ') from unnest(v_columns) as c),
-      -- 7 the stored row of the same key …
+      -- 4 columns, 5 their values
+      (select string_agg(quote_ident(c), ', ') from unnest(v_columns || v_clock_columns) as c),
+      concat_ws(', ',
+        (select string_agg(format('i.%I', c), ', ') from unnest(v_columns) as c),
+        case when v_clock_columns <> '{}' then 'clock_timestamp()' end),
+      -- 6 the stored row of the same key …
       (select string_agg(format('stored.%1$I = i.%1$I', c), ' and ')
          from unnest(v_type.conflict_columns) as c),
-      -- 8 … which is newer at the source, or the same in content
+      -- 7 … which is newer at the source, or the same in content
       concat_ws(' or ',
         case when v_type.source_timestamp_column = any (v_columns)
              then format('stored.%1$I > i.%1$I', v_type.source_timestamp_column) end,
@@ -120,18 +128,18 @@ begin
              else format('(%s) is not distinct from (%s)',
                          (select string_agg('stored.' || c, ', ') from unnest(v_compared) as c),
                          (select string_agg('i.' || c, ', ') from unnest(v_compared) as c)) end),
-      -- 9 order of locking, 10 conflict target
+      -- 8 order of locking, 9 conflict target
       (select string_agg(format('i.%I', c), ', ') from unnest(v_type.conflict_columns) as c),
       (select string_agg(quote_ident(c), ', ') from unnest(v_type.conflict_columns) as c),
-      -- 11 assignments
+      -- 10 assignments
       (select string_agg(format('%1$I = excluded.%1$I', c), ', ')
-         from unnest(v_columns || v_type.timestamp_column) as c
+         from unnest(v_columns || v_clock_columns) as c
         where c <> all (v_type.conflict_columns || v_type.insert_only_columns)),
-      -- 12 a row that came in between must not be overwritten by an older one
+      -- 11 a row that came in between must not be overwritten by an older one
       case when v_type.source_timestamp_column = any (v_columns)
            then format('stored.%1$I is null or excluded.%1$I is null or stored.%1$I <= excluded.%1$I',
                        v_type.source_timestamp_column) else 'true' end,
-      -- 13 whose row it was
+      -- 12 whose row it was
       case when v_type.symbol_column is null then quote_literal('GLOBAL')
            else format('stored.%I::text', v_type.symbol_column) end
     );

@@ -14,6 +14,21 @@ create type switchyard.job_conclusion as (
 comment on type switchyard.job_conclusion is
   'Where a job goes: status completed or failed finishes it, pending gives it back. outcome is what the processor is told. A null run_after leaves the one it has.';
 
+create function switchyard.with_error(p_errors jsonb, p_error jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  -- Releases count no attempt, so that nothing else bounds the list.
+  return case when jsonb_array_length(p_errors) >= 20 then (p_errors || p_error) - 0
+              else p_errors || p_error end;
+end
+$$;
+comment on function switchyard.with_error(jsonb, jsonb) is
+  'The errors of a job and one more; the latest 20 are kept.';
+
 create function switchyard.conclude_jobs(p_conclusions switchyard.job_conclusion[])
 returns void
 language plpgsql
@@ -31,7 +46,7 @@ begin
          vendor_calls = q.vendor_calls + c.vendor_calls,
          vendor_bytes = q.vendor_bytes + c.vendor_bytes,
          last_error = coalesce(c.error ->> 'message', q.last_error),
-         errors = case when c.error is null then q.errors else q.errors || c.error end
+         errors = case when c.error is null then q.errors else switchyard.with_error(q.errors, c.error) end
     from unnest(p_conclusions) as c
    where q.id = c.job_id
      and q.finished_at = 'infinity'
@@ -56,7 +71,8 @@ begin
          f.vendor_bytes + f.added_bytes,
          case when f.final_status = 'failed' then coalesce(f.final_error ->> 'message', f.last_error)
               else f.last_error end,
-         case when f.final_error is null then f.errors else f.errors || f.final_error end
+         case when f.final_error is null then f.errors
+              else switchyard.with_error(f.errors, f.final_error) end
     from finished as f;
 end
 $$;
@@ -69,12 +85,13 @@ language sql
 volatile
 set search_path = ''
 as $$
-  select clock_timestamp() + make_interval(secs => (0.5 + random()) * least(
+  select clock_timestamp() + make_interval(secs => least(
     switchyard.setting_integer('backoff_max_seconds')::double precision,
-    switchyard.setting_integer('backoff_base_seconds') * 2::double precision ^ least(p_attempts, 20)))
+    (0.5 + random()) * switchyard.setting_integer('backoff_base_seconds')
+      * 2::double precision ^ least(p_attempts, 20)))
 $$;
 comment on function switchyard.retry_at(integer) is
-  'When a job that failed p_attempts times before is tried again: exponential, with jitter of half to one and a half.';
+  'When a job that failed p_attempts times before is tried again: exponential, with jitter of half to one and a half, at most backoff_max_seconds.';
 
 create function switchyard.error_class_of(p_sqlstate text)
 returns text
@@ -110,11 +127,13 @@ comment on type switchyard.held_result is
   'One settle result whose lease holds, beside what the queue knows of its job.';
 
 revoke all on function
+  switchyard.with_error(jsonb, jsonb),
   switchyard.conclude_jobs(switchyard.job_conclusion[]),
   switchyard.retry_at(integer),
   switchyard.error_class_of(text)
 from public, anon, authenticated, service_role;
 grant execute on function
+  switchyard.with_error(jsonb, jsonb),
   switchyard.conclude_jobs(switchyard.job_conclusion[]),
   switchyard.retry_at(integer),
   switchyard.error_class_of(text)

@@ -40,7 +40,10 @@ begin
   -- is an answer: it says something about the job, not about the vendor's health.
   for v_provider, v_failures, v_answered, v_state in
     select h.provider,
-           count(*) filter (where h.error ->> 'class' in ('retryable', 'auth')),
+           -- Calls, as the grants are: the jobs of a group share them. At least one for a failure.
+           case when bool_or(coalesce(h.error ->> 'class' in ('retryable', 'auth'), false))
+                then greatest(1, sum(h.vendor_calls) filter (where h.error ->> 'class' in ('retryable', 'auth')))
+                else 0 end,
            bool_or(h.outcome in ('completed', 'empty') or h.error ->> 'class' = 'permanent'),
            p.breaker_state
       from unnest(p_results) as h
@@ -75,7 +78,7 @@ begin
             where g.provider = v_provider and g.bucket > v_since)
       then
         perform switchyard.open_breaker(
-          v_provider, format('%s attempts failed in the last window', v_failures));
+          v_provider, format('%s calls failed in the last window', v_failures));
       end if;
     end if;
   end loop;
@@ -109,11 +112,7 @@ begin
       p_result.provider, switchyard.setting_integer('quota_hold_seconds'), v_message);
   elsif v_class = 'auth' then
     perform switchyard.open_breaker(p_result.provider, v_message);
-  elsif v_class = 'batch_refused' then
-    update public.data_type_registry_v2 as r
-       set batch_size = 1
-     where r.data_type = p_result.data_type and r.batch_size > 1;
-  else
+  elsif v_class = 'dependency' then
     select r.depends_on,
            case
              when r.depends_on is null then 'the registry names no depends_on for it'
@@ -154,7 +153,7 @@ begin
 end
 $$;
 comment on function switchyard.answer_failure(switchyard.held_result) is
-  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; no more groups of jobs for a type whose plan takes single symbols; the parent noted for the next claim after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
+  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; the parent noted for the next claim after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
 
 revoke all on function
   switchyard.answer_failure(switchyard.held_result),

@@ -137,6 +137,20 @@ volatile
 set search_path = ''
 as $$
 begin
+  -- Calls beyond the grant (an Edge Function may make as many as it likes) count from now on.
+  insert into switchyard.call_grants as g (provider, bucket, calls, bytes, in_flight_until)
+  select over.provider, date_bin('100 milliseconds', clock_timestamp(), 'epoch'), sum(over.calls), 0,
+         clock_timestamp()
+    from (
+      select r.provider, r.vendor_calls - t.api_calls_per_batch as calls
+        from unnest(p_results) as r
+        join public.data_type_registry_v2 as t on t.data_type = r.data_type
+       where r.vendor_calls > t.api_calls_per_batch
+    ) as over
+   group by over.provider
+   order by over.provider
+      on conflict (provider, bucket) do update set calls = g.calls + excluded.calls;
+
   insert into public.api_data_usage_v2 as u (provider, data_type, hour, calls, failed_calls, bytes)
   select r.provider, r.data_type, date_trunc('hour', clock_timestamp(), 'UTC'),
          sum(r.vendor_calls),
@@ -166,10 +180,17 @@ begin
    where t.data_type = seen.data_type
      -- A step too small to matter is not worth a new version of a row that every claim reads.
      and abs(seen.bytes_per_job - t.estimated_data_size_bytes) > 0.05 * t.estimated_data_size_bytes;
+
+  -- The vendor's plan takes one symbol per call.
+  update public.data_type_registry_v2 as t
+     set batch_size = 1
+   where t.batch_size > 1
+     and t.data_type in (
+       select r.data_type from unnest(p_results) as r where r.error ->> 'class' = 'batch_refused');
 end
 $$;
 comment on function switchyard.book_usage(switchyard.held_result[]) is
-  'Adds calls and bytes (of failed calls too) to the hourly usage and moves the size estimates: 0.8 old, 0.2 the mean of this batch.';
+  'Adds calls and bytes (of failed calls too) to the hourly usage, calls beyond their grant to the ledger, moves the size estimates (0.8 old, 0.2 the mean of this batch) and ends the grouping of a type whose plan takes single symbols.';
 
 create type switchyard.settle_result as (
   place bigint,
@@ -412,7 +433,7 @@ begin
              when 'collision' then clock_timestamp() + (0.1 + random()) * interval '1 second'
            end,
            case when h.error is not null then jsonb_build_object(
-             'at', clock_timestamp(), 'class', h.error ->> 'class', 'code', h.error ->> 'code',
+             'at', clock_timestamp(), 'class', h.error ->> 'class', 'code', left(h.error ->> 'code', 100),
              'message', left(h.error ->> 'message', 2000)) end,
            h.rows_written, h.vendor_calls, h.vendor_bytes
          )::switchyard.job_conclusion order by h.position)

@@ -164,6 +164,18 @@ begin
     from held
    where q.id = held.id and q.finished_at = 'infinity';
   get diagnostics v_extended = row_count;
+  -- Their bytes are in flight for as much longer.
+  insert into switchyard.call_grants as g (provider, bucket, calls, bytes, in_flight_until)
+  select q.provider, date_bin('100 milliseconds', clock_timestamp(), 'epoch'), 0,
+         sum(r.estimated_data_size_bytes), clock_timestamp() + make_interval(secs => p_lease_seconds)
+    from switchyard.api_call_queue_v2_live as q
+    join public.data_type_registry_v2 as r on r.data_type = q.data_type
+   where q.status = 'processing' and q.lease_token = p_lease_token
+   group by q.provider
+   order by q.provider
+      on conflict (provider, bucket) do update
+     set bytes = g.bytes + excluded.bytes,
+         in_flight_until = greatest(g.in_flight_until, excluded.in_flight_until);
   return v_extended;
 end
 $$;
@@ -249,6 +261,8 @@ begin
        where q.status = 'failed'
          and q.finished_at > p_failed_after
          and q.finished_at < 'infinity'
+         -- What a person cancelled stays cancelled.
+         and q.errors -> -1 ->> 'code' is distinct from 'cancelled'
          and (p_data_type is null or q.data_type = p_data_type)
          and (p_symbol is null or q.symbol = p_symbol)
        order by q.data_type, q.symbol, q.finished_at desc
@@ -264,7 +278,7 @@ begin
 end
 $$;
 comment on function public.retry_failed_jobs_v2(text, text, timestamptz, integer) is
-  'Queues anew what failed since p_failed_after (by default a day) and matches the filters, each symbol and data type once, with its old priority; the failed jobs stay as they are. Returns the number of new jobs: those that are live again already are not made twice. Raises SY016 for a null or absurd argument. For service_role and the SQL editor.';
+  'Queues anew what failed since p_failed_after (by default a day) and matches the filters, each symbol and data type once, with its old priority; the failed jobs stay as they are, and what a person cancelled stays cancelled. Returns the number of new jobs: those that are live again already are not made twice. Raises SY016 for a null or absurd argument. For service_role and the SQL editor.';
 
 create function public.pause_data_type_v2(p_data_type text, p_paused boolean default true)
 returns boolean

@@ -11,12 +11,15 @@ as $$
     join (
       select t.data_type, t.depends_on
         from (
-          select p.provider, switchyard.bytes_left(p.provider, 120) as bytes_left
+          select p.provider, switchyard.bytes_left(p.provider) as bytes_left,
+                 floor(p.calls_per_minute * (1 - p.calls_margin)) as calls_per_minute
             from public.api_providers_v2 as p
            where switchyard.provider_refusal(p.provider) is null
         ) as open
         join public.data_type_registry_v2 as t on t.provider = open.provider
-       where not t.paused and t.estimated_data_size_bytes <= open.bytes_left
+       where not t.paused
+         and t.estimated_data_size_bytes <= open.bytes_left
+         and t.api_calls_per_batch <= open.calls_per_minute
     ) as r on r.data_type = q.data_type
    where q.status = 'pending' and q.run_after <= clock_timestamp()
      and greatest(q.created_at, q.run_after) >= p_since
@@ -37,6 +40,9 @@ as $$
 declare
   v_now timestamptz := clock_timestamp();
 begin
+  if not coalesce(p_manual, false) and not public.is_feature_enabled('use_queue_system') then
+    return null;
+  end if;
   return (
     select ceil(extract(epoch from min(waiting.until) - v_now) * 1000)::integer
       from (
@@ -50,7 +56,7 @@ begin
             order by g.bucket
             limit 1) as oldest
          where switchyard.provider_refusal(p.provider) is null
-           and switchyard.bytes_left(p.provider, 120) > 0
+           and switchyard.bytes_left(p.provider) > 0
            and exists (
              select 1
                from switchyard.api_call_queue_v2_live as q
@@ -58,6 +64,7 @@ begin
               where r.provider = p.provider
                 and not r.paused
                 and r.api_calls_per_batch > switchyard.calls_left(p.provider)
+                and r.estimated_data_size_bytes <= switchyard.bytes_left(p.provider)
                 and q.status = 'pending'
                 and q.run_after <= v_now
                 and (not coalesce(p_manual, false) or q.source = 'manual'))
@@ -70,7 +77,7 @@ begin
            and q.run_after < v_now + interval '10 seconds'
            and not r.paused
            and switchyard.provider_refusal(r.provider) is null
-           and switchyard.bytes_left(r.provider, 120) > 0
+           and switchyard.bytes_left(r.provider) > 0
            and not coalesce(p_manual, false)
       ) as waiting
      where waiting.until is not null
@@ -138,7 +145,8 @@ begin
   end if;
   -- Work that came while this run was ending found a processor alive and woke none. Where this run
   -- could claim nothing from start to end, only what came lately is a reason to try again.
-  if switchyard.due_jobs(
+  -- A run that ended in error would fail again at once: cron tries within the minute.
+  if coalesce(p_report ->> 'endedBy', '') <> 'error' and switchyard.due_jobs(
        case when p_report ->> 'endedBy' = 'idle' and p_report #>> '{jobs,claimed}' = '0'
             then clock_timestamp() - interval '5 seconds' else '-infinity' end) > 0 then
     perform switchyard.wake_processor();
@@ -147,7 +155,7 @@ begin
 end
 $$;
 comment on function public.finish_processor_run_v2(uuid, jsonb) is
-  'Ends a run with its report and wakes the next one if jobs can be claimed; when this one ended idle and claimed none, only for jobs that came in the last 5 seconds. False when the run is unknown or finished already. For service_role.';
+  'Ends a run with its report and wakes the next one if jobs can be claimed; when this one ended idle and claimed none, only for jobs that came in the last 5 seconds; when it ended in error, for none. False when the run is unknown or finished already. For service_role.';
 
 create function public.invoke_processor_loop_v2()
 returns jsonb

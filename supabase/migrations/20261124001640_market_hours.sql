@@ -49,7 +49,13 @@ begin
   begin
     v_local := p_now at time zone v_market.timezone;
     v_fetched_local := p_fetched_at at time zone v_market.timezone;
-    v_told_today := (v_market.last_fetched_at at time zone v_market.timezone)::date = v_local::date;
+    -- A check that found nothing new has left last_fetched_at alone.
+    v_told_today := (
+      greatest(v_market.last_fetched_at, (
+        select s.last_checked_at
+          from switchyard.refresh_state as s
+         where s.data_type = 'exchange-market-status' and s.symbol = 'GLOBAL'))
+      at time zone v_market.timezone)::date = v_local::date;
   exception when invalid_parameter_value then
     return true;
   end;

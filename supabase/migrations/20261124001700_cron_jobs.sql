@@ -18,7 +18,9 @@ insert into switchyard.cron_jobs (job_name, schedule, command) values
   ('compact-queue-v2', '* * * * *',
    'set statement_timeout = ''30s''; select public.compact_queue_v2();'),
   ('maintain-queue-partitions-v2', '17 * * * *',
-   'set statement_timeout = ''5min''; select * from public.maintain_queue_partitions_v2();');
+   'set statement_timeout = ''1min''; select * from public.maintain_queue_partitions_v2();'),
+  ('prune-queue-history-v2', '27 * * * *',
+   'set statement_timeout = ''10min''; select * from public.prune_queue_history_v2();');
 
 -- Definer: a flag may be changed by a role that does not own the cron jobs, and pg_cron lets
 -- only their owner alter them.

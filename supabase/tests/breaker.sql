@@ -1,5 +1,5 @@
 begin;
-select plan(13);
+select plan(15);
 
 update switchyard.settings set value = '0' where name = 'oldest_slots_percent';
 update switchyard.settings set value = '3' where name = 'breaker_least_failures';
@@ -61,6 +61,22 @@ select pg_temp.attempt('BR-7', 'permanent');
 select is(pg_temp.state(), 'closed', 'a permanent failure is an answer');
 select pg_temp.attempt('BR-6', 'auth');
 select is(pg_temp.state(), 'open', 'a refused key opens it at once');
+
+-- Jobs that share a call are one failure.
+update public.api_providers_v2 set breaker_state = 'closed';
+truncate switchyard.failed_attempts;
+update public.data_type_registry_v2 set batch_size = 50 where data_type = 'quote';
+insert into public.supported_symbols (symbol) select 'BY-' || n from generate_series(1, 50) as n;
+select public.queue_refresh_if_not_exists_v2('BY-' || n, 'quote') from generate_series(1, 50) as n;
+select is(
+  (select count(*)
+     from public.settle_queue_batch_v2((
+       select jsonb_agg(jsonb_build_object('job_id', c.id, 'lease_token', c.lease_token, 'outcome', 'failed',
+                'calls', case when c.nth = 1 then 1 else 0 end, 'bytes', 0,
+                'error', '{"class": "retryable", "code": "timeout", "message": "told by the test"}'::jsonb))
+         from (select *, row_number() over () as nth from public.get_queue_batch_v2(50, null, true)) as c)) as s
+    where s.outcome = 'rescheduled'), 50::bigint, 'a call for fifty jobs fails');
+select is(pg_temp.state(), 'closed', '… which is one failure, not fifty');
 
 select * from finish();
 rollback;

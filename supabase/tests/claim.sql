@@ -1,6 +1,9 @@
 begin;
 select plan(23);
 
+-- One call for each quote.
+update public.data_type_registry_v2 set batch_size = 1, estimated_data_size_bytes = 500 where data_type = 'quote';
+
 -- By priority alone; tests/aging.sql is about the slots of the oldest.
 update switchyard.settings set value = '0' where name = 'oldest_slots_percent';
 insert into public.supported_symbols (symbol) select 'CL-' || n from generate_series(1, 12) as n;
@@ -58,19 +61,19 @@ select is(
   'no more vendor calls are granted than the last minute leaves');
 select is(
   (select calls_used_last_minute from public.get_quota_usage_v2('fmp')), 8::bigint, 'statements cost three calls');
-update switchyard.call_grants set bucket = bucket - interval '62 seconds';
+update switchyard.call_grants set bucket = bucket - interval '80 seconds';
 select is(
   (select string_agg(symbol, ' ' order by priority desc) from public.get_queue_batch_v2(10)), 'CL-7 CL-8 CL-9',
   'a minute later the calls are free again');
 
-update switchyard.call_grants set bucket = bucket - interval '62 seconds';
+update switchyard.call_grants set bucket = bucket - interval '80 seconds';
 select switchyard.enqueue_jobs(
   array['CL-10', 'CL-10'], array['profile', 'financial-statements'], array[1000, 5000], 'demand');
 select is(
   (select string_agg(data_type, ' ') from public.get_queue_batch_v2(10)), 'profile',
   'a job whose parent is in the queue waits for it');
 
-update switchyard.call_grants set bucket = bucket - interval '62 seconds';
+update switchyard.call_grants set bucket = bucket - interval '80 seconds';
 select throws_ok($$select * from public.get_queue_batch_v2(0)$$, 'SY011',
   'Cannot claim jobs: batch size is 0, wanted 1 to 1000', 'a batch size of zero raises');
 select throws_ok($$select * from public.get_queue_batch_v2(null)$$, 'SY011', null, 'a null batch size raises');

@@ -2,6 +2,9 @@
 begin;
 select plan(8);
 
+-- One call for each quote.
+update public.data_type_registry_v2 set batch_size = 1, estimated_data_size_bytes = 500 where data_type = 'quote';
+
 select is(public.compact_queue_v2(), false, 'a small partition is left alone');
 select switchyard.enqueue_jobs(array_agg('CO-' || n), array_agg('quote'::text), array_agg(100), 'scheduled')
   from generate_series(1, 45000) as n;

@@ -14,13 +14,13 @@ select throws_ok(
 
 select results_eq(
   $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
-  $$values (false), (false), (false), (false), (false)$$,
+  $$values (false), (false), (false), (false), (false), (false)$$,
   'the v2 cron jobs are scheduled but inactive');
 
 update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
 select results_eq(
   $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
-  $$values (true), (true), (true), (true), (true)$$,
+  $$values (true), (true), (true), (true), (true), (true)$$,
   'turning use_queue_system on makes them active');
 
 select results_eq(
@@ -37,15 +37,15 @@ select is(
 update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
 select results_eq(
   $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
-  $$values (false), (false), (false), (false), (false)$$,
+  $$values (false), (false), (false), (false), (false), (false)$$,
   'turning it off makes them inactive again');
 
 select is(switchyard.set_cron_jobs_active(false), 0, 'making inactive jobs inactive changes none');
-select is(switchyard.schedule_cron_jobs(), 5, 'scheduling them again is harmless');
+select is(switchyard.schedule_cron_jobs(), 6, 'scheduling them again is harmless');
 select results_eq(
   $$select count(*), bool_or(active) from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
-  $$values (5::bigint, false)$$,
-  '… and leaves five inactive jobs');
+  $$values (6::bigint, false)$$,
+  '… and leaves six inactive jobs');
 
 select throws_ok(
   $$delete from public.feature_flags where flag_name = 'use_queue_system'$$, 'SY003', null,

@@ -1,6 +1,9 @@
 -- When the minute is used up: how long to wait, and for whom the next calls are.
 begin;
-select plan(17);
+select plan(20);
+
+-- One call for each quote.
+update public.data_type_registry_v2 set batch_size = 1, estimated_data_size_bytes = 500 where data_type = 'quote';
 
 update switchyard.settings set value = '0' where name = 'oldest_slots_percent';
 insert into public.supported_symbols (symbol) select 'NC-' || n from generate_series(1, 60) as n;
@@ -11,6 +14,8 @@ create function pg_temp.claim(p_size integer) returns text language sql as $$
     from (select data_type, count(*) as jobs from public.get_queue_batch_v2(p_size, null, true) group by 1) as c
 $$;
 
+select is(public.next_claim_in_v2(), null, 'with the flag off nothing is waited for');
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
 select is(public.next_claim_in_v2(), null, 'an empty queue has no next claim but new work');
 select public.queue_refresh_if_not_exists_v2('NC-' || n, 'quote') from generate_series(1, 5) as n;
 select is(public.next_claim_in_v2(), null, 'nor has one from which jobs can be claimed at once');
@@ -36,13 +41,17 @@ select is(public.next_claim_in_v2(), null, '… but not a later one');
 select public.cancel_jobs_v2(p_created_before := 'infinity');
 
 -- financial-statements needs three calls.
-insert into switchyard.call_grants (provider, bucket, calls, bytes) values ('fmp', clock_timestamp(), 2, 0);
+insert into switchyard.call_grants (provider, bucket, calls, bytes, in_flight_until) values ('fmp', clock_timestamp(), 2, 0, now());
 select public.queue_refresh_if_not_exists_v2('NC-20', 'financial-statements');
 select public.queue_refresh_if_not_exists_v2('NC-21', 'quote');
-select is(switchyard.is_saving_calls('fmp', 1, true), false, 'a single call is not saved up for a young job');
+select is(switchyard.is_saving_calls('fmp', 1, 1000000000, true), false, 'a single call is not saved up for a young job');
 update switchyard.api_call_queue_v2_live set run_after = clock_timestamp() - interval '2 minutes' where data_type = 'financial-statements';
 select is(pg_temp.claim(10), null, 'but it is for one that has waited for a minute');
 select ok(public.next_claim_in_v2() > 0, '… and processors wait for the others');
+select public.queue_refresh_if_not_exists_v2('NC-20', 'profile');
+select is(switchyard.is_saving_calls('fmp', 1, 1000000000, true), false, 'nor for one that waits for its parent');
+delete from switchyard.api_call_queue_v2_live where symbol = 'NC-20' and data_type = 'profile';
+select is(switchyard.is_saving_calls('fmp', 1, 10, true), false, 'nor for one that is more than the bytes that are left');
 truncate switchyard.call_grants;
 select is(pg_temp.claim(10), 'financial-statements × 1', 'which it then gets, before more urgent ones');
 

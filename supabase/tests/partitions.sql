@@ -1,5 +1,5 @@
 begin;
-select plan(14);
+select plan(16);
 
 create function pg_temp.today() returns date language sql as $$ select (clock_timestamp() at time zone 'UTC')::date $$;
 create function pg_temp.finished(p_symbol text, p_status text, p_days_ago integer) returns void language sql as $$
@@ -26,10 +26,13 @@ select pg_temp.finished('PA-2', 'completed', 10);
 select pg_temp.finished('PA-3', 'failed', 10);
 select pg_temp.finished('PA-4', 'failed', 40);
 select results_eq(
-  $$select action, partition_name from public.maintain_queue_partitions_v2() order by 1$$,
-  $$select a, switchyard.queue_partition_name(pg_temp.today() - d)
-      from (values ('dropped', 40), ('removed 1 jobs past their retention', 10)) as v (a, d)$$,
-  'old partitions are dropped, and completed jobs leave earlier than failed ones');
+  $$select action, partition_name from public.maintain_queue_partitions_v2()$$,
+  $$values ('dropped', switchyard.queue_partition_name(pg_temp.today() - 40))$$, 'old partitions are dropped');
+select pg_temp.finished('PA-5', 'completed', 90);
+select is((select count(*) from switchyard.api_call_queue_v2_default), 1::bigint, 'what finished on a day without partition is in the default one');
+select results_eq(
+  $$select what, removed from public.prune_queue_history_v2() where what ~ 'jobs'$$,
+  $$values ('completed jobs', 2::bigint), ('failed jobs', 0::bigint)$$, 'completed jobs leave earlier than failed ones, the default partition''s too');
 select results_eq(
   $$select symbol from public.api_call_queue_v2 where symbol like 'PA-%' order by 1$$,
   $$values ('PA-1'), ('PA-3')$$, 'failed jobs are kept longer');
@@ -38,7 +41,7 @@ insert into public.api_data_usage_v2 (provider, data_type, hour, calls)
 values ('fmp', 'quote', date_trunc('hour', now() - interval '36 days', 'UTC'), 1);
 insert into switchyard.queue_events (kind, occurred_at) values ('ancient', now() - interval '15 days');
 insert into switchyard.processor_runs (run_id, manual, started_at) values (gen_random_uuid(), true, now() - interval '15 days');
-select public.maintain_queue_partitions_v2();
+select public.prune_queue_history_v2();
 select is_empty($$select * from public.api_data_usage_v2 where hour < now() - interval '35 days'$$, 'old usage is pruned');
 select is_empty($$select * from switchyard.queue_events where kind = 'ancient'$$, 'old events are pruned');
 select is_empty($$select * from switchyard.processor_runs where started_at < now() - interval '14 days'$$, 'old runs are pruned');

@@ -1,5 +1,5 @@
 begin;
-select plan(24);
+select plan(29);
 
 insert into public.supported_symbols (symbol) select 'WA-' || n from generate_series(1, 5) as n;
 create function pg_temp.put_secret(p_name text, p_value text) returns void language sql as $$
@@ -31,6 +31,17 @@ update switchyard.wakes set last_wake_at = clock_timestamp() - interval '2 secon
 select public.queue_refresh_if_not_exists_v2('WA-3', 'quote');
 select is(pg_temp.requests(), 2::bigint, 'a second later it does');
 
+update switchyard.wakes set last_wake_at = '-infinity';
+update public.api_providers_v2 set hold_until = clock_timestamp() + interval '1 minute';
+insert into public.api_call_queue_v2 (symbol, data_type) values ('WA-5', 'quote');
+select is(pg_temp.requests(), 2::bigint, 'while the provider is on hold nothing wakes');
+update public.api_providers_v2 set hold_until = null;
+update public.api_call_queue_v2 set run_after = clock_timestamp() + interval '1 hour' where symbol = 'WA-5';
+select set_config('switchyard.woken_in', 'another transaction', true);
+insert into public.api_call_queue_v2 (symbol, data_type) values ('WA-6', 'quote'), ('WA-7', 'quote');
+select is(pg_temp.requests(), 3::bigint, 'a plain insert wakes, once for all its rows');
+delete from switchyard.api_call_queue_v2_live where symbol in ('WA-5', 'WA-6', 'WA-7');
+
 select results_eq(
   $$select answer ->> 'invoked', answer ->> 'due' from (select public.invoke_processor_loop_v2() as answer) as a$$,
   $$values ('true', '3')$$, 'the cron job invokes a processor while jobs are due');
@@ -48,7 +59,13 @@ update switchyard.processor_runs set heartbeat_at = clock_timestamp() - interval
 select is(switchyard.is_processor_alive(), false, 'a run without heartbeat counts as dead');
 update switchyard.wakes set last_wake_at = '-infinity';
 select is(public.finish_processor_run_v2('00000000-0000-4000-8000-00000000000a', '{"claims": 1}'), true, 'a run finishes with its report');
-select is(pg_temp.requests(), 4::bigint, '… and wakes the next one when jobs are due');
+select is(pg_temp.requests(), 5::bigint, '… and wakes the next one when jobs are due');
+select public.start_processor_run_v2('00000000-0000-4000-8000-00000000000b');
+update switchyard.wakes set last_wake_at = '-infinity';
+select public.finish_processor_run_v2('00000000-0000-4000-8000-00000000000b', '{"endedBy": "error"}');
+select is(pg_temp.requests(), 5::bigint, 'a run that ended in error wakes none: cron tries again');
+select ok(switchyard.takes_second(), 'the first of a second takes it');
+select is(switchyard.takes_second() and switchyard.takes_second(), false, 'the others do not');
 select is(public.finish_processor_run_v2('00000000-0000-4000-8000-00000000000a', '{}'), false, 'it finishes once');
 select is(public.heartbeat_processor_run_v2('00000000-0000-4000-8000-00000000000a'), false, 'a finished run has no heartbeat');
 

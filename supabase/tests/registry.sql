@@ -13,9 +13,12 @@ $$;
 
 select is_empty($$select * from public.registry_problems_v2$$, 'the shipped registry has no problem');
 select results_eq(
-  $$select data_type, stage, depends_on from public.data_type_registry_v2 order by data_type$$,
-  $$values ('financial-statements', 'legacy', 'profile'), ('profile', 'legacy', null), ('quote', 'legacy', null)$$,
-  'three data types are registered, all in stage legacy');
+  $$select data_type, depends_on from public.data_type_registry_v2 where stage = 'legacy' order by data_type collate "C"$$,
+  $$values ('available-exchanges', null), ('dividend-history', 'profile'), ('exchange-market-status', null),
+           ('exchange-rates', null), ('exchange-variants', 'profile'), ('financial-statements', 'profile'),
+           ('grades-historical', 'profile'), ('profile', null), ('quote', null), ('ratios-ttm', 'profile'),
+           ('revenue-segmentation', 'profile'), ('shares-float', null), ('shares-float-all', null)$$,
+  'the data types of the legacy system are registered, all in stage legacy');
 
 select lives_ok($$select pg_temp.register('copy')$$, 'a well-formed row is accepted');
 select throws_ok($$select pg_temp.register('bad', '{"table_name": "x; drop table profiles"}')$$, 'SY005',
@@ -74,7 +77,7 @@ select throws_ok($$update public.data_type_registry_v2 set depends_on = 'profile
 select throws_ok($$update public.data_type_registry_v2 set symbol_column = null where data_type = 'financial-statements'$$,
   'SY005', null, 'a child cannot turn global alone');
 select throws_ok($$update public.data_type_registry_v2 set symbol_column = null where data_type = 'profile'$$, 'SY005',
-  'Cannot register data type "profile": "financial-statements" depends on "profile", but only one of them has a symbol_column',
+  'Cannot register data type "profile": "dividend-history" depends on "profile", but only one of them has a symbol_column',
   'nor can its parent');
 select throws_ok(
   $$insert into public.data_type_registry_v2

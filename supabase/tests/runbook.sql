@@ -1,5 +1,5 @@
 begin;
-select plan(25);
+select plan(26);
 
 update switchyard.settings set value = '0' where name = 'oldest_slots_percent';
 insert into public.supported_symbols (symbol) select 'RU-' || n from generate_series(1, 9) as n;
@@ -37,6 +37,8 @@ select is((select outcome from public.settle_queue_batch_v2((select jsonb_agg(
 
 -- Redrive
 select public.queue_refresh_if_not_exists_v2('RU-2', 'quote', 9100);
+select is(public.retry_failed_jobs_v2(p_data_type := 'quote'), 0, 'what was cancelled stays so');
+update public.api_call_queue_v2 set errors = '[{"code": "http_500"}]' where symbol in ('RU-1', 'RU-2') and status = 'failed';
 select is(public.retry_failed_jobs_v2(p_data_type := 'quote'), 1, 'what failed is queued anew, unless it is live again');
 select is((select status from public.api_call_queue_v2 where symbol = 'RU-1' and finished_at = 'infinity'), 'pending', '… as a pending job');
 select is((select count(*) from public.api_call_queue_v2 where symbol = 'RU-1' and status = 'failed'), 1::bigint, 'and the failed one is kept');

@@ -1,6 +1,9 @@
 begin;
 select plan(22);
 
+-- One call for each quote.
+update public.data_type_registry_v2 set batch_size = 1, estimated_data_size_bytes = 500 where data_type = 'quote';
+
 insert into public.supported_symbols (symbol) select 'ST-' || n from generate_series(1, 9) as n;
 create temp table claimed (id bigint, symbol text, data_type text, lease_token uuid);
 create function pg_temp.claim(p_symbol text, p_data_type text) returns void language sql as $$

@@ -29,6 +29,10 @@ const CASES = [
   },
   { dataType: "grades-historical", files: { "grades-historical": "grades-historical.json" } },
   {
+    dataType: "shares-float",
+    files: { "shares-float": "shares-float.json" },
+  },
+  {
     dataType: "exchange-variants",
     files: { "search-exchange-variants": "search-exchange-variants.json" },
   },
@@ -63,21 +67,27 @@ for (const folder of FOLDERS) {
 }
 
 Deno.test("the registry has a fetcher under each of its data types", () => {
-  assert.deepEqual(Object.keys(fetchers).toSorted(), [
-    "dividend-history",
-    "exchange-variants",
-    "financial-statements",
-    "grades-historical",
-    "profile",
-    "quote",
-    "ratios-ttm",
-    "revenue-segmentation",
-  ]);
-  for (const [dataType, fetcher] of Object.entries(fetchers)) {
-    assert.equal(fetcher.dataType, dataType);
-    assert.equal(fetcher.maxSymbolsPerCall, 1);
-    assert.equal(fetcher.callsPerBatch, dataType === "financial-statements" ? 3 : 1);
-  }
+  const symbolsAndCalls = Object.fromEntries(
+    Object.entries(fetchers).map(([dataType, fetcher]) => {
+      assert.equal(fetcher.dataType, dataType);
+      return [dataType, [fetcher.maxSymbolsPerCall, fetcher.callsPerBatch]];
+    }),
+  );
+  assert.deepEqual(symbolsAndCalls, {
+    "available-exchanges": [1, 1],
+    "dividend-history": [1, 1],
+    "exchange-market-status": [1, 3],
+    "exchange-rates": [1, 1],
+    "exchange-variants": [1, 1],
+    "financial-statements": [1, 3],
+    "grades-historical": [1, 1],
+    "profile": [1, 1],
+    "quote": [100, 1],
+    "ratios-ttm": [1, 1],
+    "revenue-segmentation": [1, 1],
+    "shares-float": [1, 1],
+    "shares-float-all": [1, 20],
+  });
 });
 
 function readRows(url: URL): { symbol: string }[] {

@@ -135,6 +135,18 @@ const CASES: readonly {
     },
   },
   {
+    dataType: "shares-float",
+    file: "shares-float.json",
+    key: ["date"],
+    columns: {
+      symbol: "symbol",
+      date: (row) => String(row.date).slice(0, 10),
+      free_float: "freeFloat",
+      float_shares: "floatShares",
+      outstanding_shares: "outstandingShares",
+    },
+  },
+  {
     dataType: "exchange-variants",
     file: "search-exchange-variants.json",
     key: ["symbol_variant", "exchange_short_name"],

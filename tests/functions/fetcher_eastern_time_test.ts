@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  easternTimestamp,
-  isEasternTime,
-} from "../../supabase/functions/_shared/fetchers/eastern_time.ts";
+import { easternTimestamp } from "../../supabase/functions/_shared/fetchers/eastern_time.ts";
+import { isDateTime } from "../../supabase/functions/_shared/fetchers/fields.ts";
 
 for (
   const [what, text, stamp] of [
@@ -19,7 +17,7 @@ for (
   ] as const
 ) {
   Deno.test(`Eastern time gets its offset: ${what}`, () => {
-    assert.ok(isEasternTime(text));
+    assert.ok(isDateTime(text));
     assert.equal(easternTimestamp(text), stamp);
   });
 }
@@ -28,6 +26,6 @@ Deno.test("texts that are no existing time are told apart", () => {
   for (
     const text of ["", "2024-02-30 10:00:00", "2024-01-01 24:00:00", "2024-01-01 10:60:00", "now"]
   ) {
-    assert.ok(!isEasternTime(text), text);
+    assert.ok(!isDateTime(text), text);
   }
 });

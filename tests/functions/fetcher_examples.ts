@@ -385,6 +385,63 @@ export const variantExample = {
   "isFund": false,
 };
 
+/** The row of `shares-float?symbol=AAPL`. */
+export const sharesFloatExample = {
+  "symbol": "AAPL",
+  "date": "2026-06-05 08:13:10",
+  "freeFloat": 99.83099999754891,
+  "floatShares": 14662534368,
+  "outstandingShares": 14687356000,
+  "source": "https://www.sec.gov/Archives/edgar/data/320193/000032019326000013/aapl-20260328.htm",
+};
+
+/** A row of `shares-float-all`. */
+export const sharesFloatAllExample = {
+  "symbol": "000001.SZ",
+  "date": "2026-06-06 09:23:35",
+  "freeFloat": 41.40900000201062,
+  "floatShares": 8035796667,
+  "outstandingShares": 19405918198,
+};
+
+/** A row of `available-exchanges`. */
+export const availableExchangeExample = {
+  "exchange": "AMEX",
+  "name": "New York Stock Exchange Arca",
+  "countryName": "United States of America",
+  "countryCode": "US",
+  "symbolSuffix": "N/A",
+  "delay": "Real-time",
+};
+
+/** A row of `all-exchange-market-hours`. */
+export const marketHoursExample = {
+  "exchange": "NASDAQ",
+  "name": "NASDAQ",
+  "openingHour": "09:30 AM -04:00",
+  "closingHour": "04:00 PM -04:00",
+  "timezone": "America/New_York",
+  "isMarketOpen": false,
+};
+
+/** A row of `holidays-by-exchange?exchange=NASDAQ`. */
+export const holidayExample = {
+  "exchange": "NASDAQ",
+  "date": "2026-04-03",
+  "name": "Good Friday",
+  "isClosed": true,
+  "adjOpenTime": null,
+  "adjCloseTime": null,
+};
+
+/** A row of `batch-forex-quotes`. */
+export const shortForexExample = {
+  "symbol": "AEDAUD",
+  "price": 0.4182,
+  "change": 0.0008136291,
+  "volume": 0,
+};
+
 /** Answers that are not data, as seen from the vendor. */
 export const errorBodies: readonly { case: string; status: number; body: string }[] = [
   {

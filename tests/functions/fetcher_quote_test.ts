@@ -230,7 +230,8 @@ Deno.test("symbols are URL-encoded", async () => {
 
 Deno.test("more symbols than fit a call are refused before any call", async () => {
   const { context, asked } = contextFor(() => Response.json([]));
-  await assert.rejects(fetchSymbols(quoteFetcher, ["A", "B"], context), RangeError);
+  const tooMany = Array.from({ length: 101 }, (_, index) => `S${index}`);
+  await assert.rejects(fetchSymbols(quoteFetcher, tooMany, context), RangeError);
   await assert.rejects(fetchSymbols(quoteFetcher, [], context), RangeError);
   assert.deepEqual(asked, []);
 });

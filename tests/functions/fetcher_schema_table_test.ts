@@ -5,14 +5,23 @@ import { exchangeVariantsFetcher } from "../../supabase/functions/_shared/fetche
 import { gradesHistoricalFetcher } from "../../supabase/functions/_shared/fetchers/grades_historical.ts";
 import { ratiosTtmFetcher } from "../../supabase/functions/_shared/fetchers/ratios_ttm.ts";
 import { revenueSegmentationFetcher } from "../../supabase/functions/_shared/fetchers/revenue_segmentation.ts";
+import { sharesFloatFetcher } from "../../supabase/functions/_shared/fetchers/shares_float.ts";
 import {
   dividendExample,
   gradesExample,
   ratiosExample,
   segmentationExample,
+  sharesFloatExample,
   variantExample,
 } from "./fetcher_examples.ts";
-import { contextFor, fetchJson, onlyRow, vendorErrorOf, without } from "./fetcher_support.ts";
+import {
+  contextFor,
+  fetchJson,
+  onlyRow,
+  otherTypes,
+  vendorErrorOf,
+  without,
+} from "./fetcher_support.ts";
 
 /** What is the same for each type whose rows come from one vendor call about one symbol. */
 interface Case {
@@ -60,6 +69,14 @@ const CASES: readonly Case[] = [
     required: ["symbol", "date"],
     call: "grades-historical?symbol=%5EA%2FB",
     emptyObjectIsEmpty: true,
+  },
+  {
+    fetcher: sharesFloatFetcher as Fetcher,
+    example: sharesFloatExample,
+    ignored: ["source"],
+    required: ["symbol", "date"],
+    call: "shares-float?symbol=%5EA%2FB",
+    emptyObjectIsEmpty: false,
   },
   {
     fetcher: exchangeVariantsFetcher as Fetcher,
@@ -179,14 +196,5 @@ for (const { fetcher, example, ignored, required, call, emptyObjectIsEmpty } of 
     const { context, asked } = contextFor(() => Response.json([]));
     await fetchSymbols(fetcher, ["^A/B"], context);
     assert.deepEqual(asked, [call]);
-  });
-}
-
-/** Values that are not of the type of the example, nor read as such. */
-function otherTypes(example: unknown): unknown[] {
-  return [{ nested: "x" }, [], true, "many", 0.5].filter((value) => {
-    if (typeof value === "object") return true;
-    // Where null is the example, the key holds text or a number in other answers.
-    return example === null ? typeof value === "boolean" : typeof value !== typeof example;
   });
 }

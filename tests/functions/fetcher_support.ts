@@ -77,3 +77,12 @@ export function onlyRow(outcome: FetchOutcome, symbol: string): Row {
 export function without<T extends object>(value: T, key: string): Record<string, unknown> {
   return Object.fromEntries(Object.entries(value).filter(([name]) => name !== key));
 }
+
+/** Values that are not of the type of the example, nor read as such. */
+export function otherTypes(example: unknown): unknown[] {
+  return [{ nested: "x" }, [], true, "many", 0.5].filter((value) => {
+    if (typeof value === "object") return true;
+    // Where null is the example, the key holds text or a number in other answers.
+    return example === null ? typeof value === "boolean" : typeof value !== typeof example;
+  });
+}

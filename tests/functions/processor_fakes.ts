@@ -83,6 +83,8 @@ export class FakeQueue implements Queue {
   readonly heartbeats: number[] = [];
   readonly starts: { runId: string; manual: boolean }[] = [];
   readonly reports: unknown[] = [];
+  /** Seconds of the extensions asked for. */
+  readonly extensions: number[] = [];
   /** Answers of `nextClaimIn`, in turn; null after the last one. */
   readonly nextClaims: number[] = [];
   /** Runs before a claim takes anything. */
@@ -106,6 +108,7 @@ export class FakeQueue implements Queue {
       lease_token: "",
       lease_expires_at: "",
       batch_size: 1,
+      api_calls_per_batch: 20,
       fetcher: "quote",
       edge_function_name: null,
       ...seed,
@@ -144,6 +147,15 @@ export class FakeQueue implements Queue {
     }
     this.claims.push({ asked: claim.batchSize, given: taken.length, at: this.clock.now() });
     return taken.map((job) => ({ ...job }));
+  }
+
+  extendLease(leaseToken: string, leaseSeconds: number): Promise<number> {
+    const held = this.jobs.filter((job) =>
+      job.status === "processing" && job.lease_token === leaseToken
+    );
+    for (const job of held) job.leaseEndsAt = this.clock.now() + leaseSeconds * 1000;
+    this.extensions.push(leaseSeconds);
+    return Promise.resolve(held.length);
   }
 
   nextClaimIn(): Promise<number | null> {
@@ -278,6 +290,8 @@ export function restStub(
         return Response.json(
           await queue.claim({ batchSize: body.p_batch_size, leaseSeconds: body.p_lease_seconds }),
         );
+      case "extend_leases_v2":
+        return Response.json(await queue.extendLease(body.p_lease_token, body.p_lease_seconds));
       case "next_claim_in_v2":
         return Response.json(await queue.nextClaimIn());
       case "settle_queue_batch_v2":

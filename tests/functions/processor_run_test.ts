@@ -461,6 +461,28 @@ Deno.test("a job that an Edge Function would fetch is refused by name without ac
   assert.match(queue.jobs[0]!.error!.message, /Edge Function "fetch-custom"/);
 });
 
+Deno.test("a type whose fetcher makes more calls than the registry grants is refused with the number", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(1, { api_calls_per_batch: 1 }));
+  const fetcher = fakeFetcher({ callsPerBatch: 3 });
+  await run(clock, queue, { quote: fetcher });
+  assert.equal(fetcher.calls.length, 0);
+  assert.equal(queue.jobs[0]!.error?.code, "calls_not_granted");
+  assert.match(queue.jobs[0]!.error!.message, /makes 3 vendor calls, .* grants 1; set .* to 3$/);
+});
+
+Deno.test("a group that may take longer than its lease gets a longer one, and is settled under it", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(1));
+  const fetcher = fakeFetcher({ callsPerBatch: 20, onCall: () => clock.sleep(150_000) });
+  const report = await run(clock, queue, { quote: fetcher }, {
+    leaseSeconds: 120,
+    budgetMs: 300_000,
+  });
+  assert.deepEqual(queue.extensions, [231]);
+  assert.equal(report.jobs.completed, 1);
+});
+
 Deno.test("a plan that takes one symbol per call is told to the queue once, at the cost of no attempt", async () => {
   const clock = new VirtualClock();
   const queue = new FakeQueue(clock, seeds(6, { batch_size: 6 }));

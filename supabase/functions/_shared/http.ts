@@ -17,6 +17,15 @@ export interface VendorRequest {
   query: Record<string, string | number>;
   /** What is being fetched, for messages: `quote for "AAPL"`. */
   subject: string;
+  /** Another provider, asked in place of path and query, and without the vendor's key. */
+  otherProvider?: OtherProvider;
+}
+
+/** A provider that needs no key. */
+export interface OtherProvider {
+  url: string;
+  /** Name of the setting that holds the URL, for messages. */
+  setting: string;
 }
 
 interface Verdict {
@@ -88,7 +97,10 @@ export async function getVendorJson(
     let response: Response;
     try {
       response = await context.fetch(vendorUrl(context.baseUrl, request), {
-        headers: { accept: "application/json", apikey: context.apiKey },
+        headers: {
+          accept: "application/json",
+          ...(request.otherProvider === undefined ? { apikey: context.apiKey } : {}),
+        },
         redirect: "manual",
         signal: AbortSignal.any([context.signal, deadline.signal]),
       });
@@ -99,7 +111,7 @@ export async function getVendorJson(
     if (!response.ok) {
       throw fail(
         verdictOnStatus(response.status, body.text),
-        describeStatus(response.status, body.text, context.apiKey),
+        describeStatus(response.status, body.text, request, context.apiKey),
         body.bytes,
         retryAfterSeconds(response.headers, context.now()),
       );
@@ -164,10 +176,11 @@ async function waitForTurn(request: VendorRequest, context: FetchContext): Promi
 }
 
 function vendorUrl(baseUrl: string, request: VendorRequest): string {
+  if (request.otherProvider !== undefined) return request.otherProvider.url;
   const query = Object.entries(request.query)
     .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
     .join("&");
-  return `${baseUrl.replace(/\/+$/, "")}/${request.path}?${query}`;
+  return `${baseUrl.replace(/\/+$/, "")}/${request.path}${query === "" ? "" : `?${query}`}`;
 }
 
 /** Reads to the end or to the failure, so that the bytes of a broken transfer count too. */
@@ -212,12 +225,20 @@ function verdictOnText(body: string): Verdict {
   return { errorClass: "retryable", code: startsAsJson(body) ? "truncated_json" : "not_json" };
 }
 
-function describeStatus(status: number, body: string, apiKey: string): string {
+function describeStatus(
+  status: number,
+  body: string,
+  { otherProvider }: VendorRequest,
+  apiKey: string,
+): string {
   const text = vendorText(body);
   const words = text === "" || text === "[]" ? "" : ` with ${quoteVendor(text, apiKey)}`;
   const answered = `the vendor answered ${status}${words}`;
-  if (status === 401 || status === 403) return `${answered}; check the secret FMP_API_KEY`;
-  if (status >= 300 && status < 400) return `${answered}; check FMP_BASE_URL`;
+  const isAboutKey = status === 401 || status === 403;
+  if (isAboutKey && otherProvider === undefined) return `${answered}; check the secret FMP_API_KEY`;
+  if (isAboutKey || (status >= 300 && status < 400)) {
+    return `${answered}; check ${otherProvider?.setting ?? "FMP_BASE_URL"}`;
+  }
   return answered;
 }
 

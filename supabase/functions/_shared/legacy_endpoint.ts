@@ -36,13 +36,33 @@ export interface SymbolResult {
   written: number;
 }
 
-/** How one of the existing endpoints differs from the others. */
-export interface LegacyEndpointDefinition<Payload> {
+/** What the existing endpoints have in common, whatever they work on. */
+export interface LegacyService {
   /** Name of the function, for the log. */
   name: string;
-  fetcher: Fetcher<Payload>;
   /** Milliseconds between vendor calls unless `FMP_LEGACY_PACING_MS` says otherwise. */
   pacingMs: number;
+  /** Who may call; default: who carries the anon or a secret key. */
+  callers?: "with-key" | "anyone";
+  /** Further key of failing answers that holds the message. */
+  failureKey?: "error";
+  /** Whether the endpoint can do without the vendor's key. Default false. */
+  vendorKeyIsOptional?: boolean;
+}
+
+/** What a run works with. */
+export interface LegacyAccess {
+  context: FetchContext;
+  database: SupabaseClient;
+  /** Logs a line under the name of the function, without keys. */
+  log(line: string): void;
+  /** The message of a thrown value, without keys. */
+  describe(error: unknown): string;
+}
+
+/** How one of the existing endpoints that work on symbols differs from the others. */
+export interface LegacyEndpointDefinition<Payload> extends LegacyService {
+  fetcher: Fetcher<Payload>;
   /** Whether a symbol that the vendor has nothing for is a failure or a success without rows. */
   emptyIsFailure: boolean;
   /** Status when some symbols failed. */
@@ -80,26 +100,64 @@ export function createLegacyEndpoint<Payload>(
   definition: LegacyEndpointDefinition<Payload>,
   surroundings: LegacyEndpointSurroundings = platform(),
 ): (request: Request) => Promise<Response> {
+  return serveLegacy(definition, surroundings, async (request) => {
+    const asked = await symbolsAskedFor(request);
+    if (asked === "malformed") {
+      return answer(400, { message: "Cannot read symbols: wanted an array of non-empty texts" });
+    }
+    const trusted = callerHasSecretKey(request, surroundings.env);
+    return await runEndpoint(definition, surroundings, asked, trusted);
+  });
+}
+
+/** Answers `OPTIONS`, strangers and failures; keeps the worker alive while the run goes on. */
+export function serveLegacy(
+  service: LegacyService,
+  surroundings: LegacyEndpointSurroundings,
+  run: (request: Request) => Promise<Response>,
+): (request: Request) => Promise<Response> {
+  const failure = (status: number, message: string) =>
+    answer(status, {
+      message,
+      ...(service.failureKey === undefined ? {} : { [service.failureKey]: message }),
+    });
   return async (request) => {
     if (request.method === "OPTIONS") return new Response("ok", { headers: CORS_HEADERS });
     const { env } = surroundings;
     try {
-      if (!callerHasAnonKey(request, env)) {
-        return answer(401, { message: "Unauthorized: send the project's anon or a secret key" });
+      if (service.callers !== "anyone" && !callerHasAnonKey(request, env)) {
+        return failure(401, "Unauthorized: send the project's anon or a secret key");
       }
-      const asked = await symbolsAskedFor(request);
-      if (asked === "malformed") {
-        return answer(400, { message: "Cannot read symbols: wanted an array of non-empty texts" });
-      }
-      const run = runEndpoint(definition, surroundings, asked, callerHasSecretKey(request, env));
+      const running = run(request);
       // pg_net hangs up after five seconds, and a worker with nothing pending is ended.
-      surroundings.waitUntil(Promise.allSettled([run]));
-      return await run;
+      surroundings.waitUntil(Promise.allSettled([running]));
+      return await running;
     } catch (error) {
       const message = redact(messageOf(error), secretsOf(env));
-      surroundings.log(`${definition.name}: ${message}`);
-      return answer(500, { message });
+      surroundings.log(`${service.name}: ${message}`);
+      return failure(500, message);
     }
+  };
+}
+
+/** Access to vendor and database for one run. Throws EnvError when a setting is missing. */
+export function legacyAccess(
+  service: LegacyService,
+  surroundings: LegacyEndpointSurroundings,
+): LegacyAccess {
+  const { env } = surroundings;
+  const secrets = secretsOf(env);
+  return {
+    // Each vendor call has its own deadline, and a run goes on when its caller hangs up.
+    context: fetchContextFromEnv(env, new AbortController().signal, {
+      fetch: surroundings.fetch,
+      now: surroundings.now,
+      pace: createPace(legacyPacingMs(env, service.pacingMs)),
+      ...(service.vendorKeyIsOptional ? { apiKey: env.get("FMP_API_KEY") ?? "" } : {}),
+    }),
+    database: serviceClient(surroundings),
+    log: (line) => surroundings.log(`${service.name}: ${redact(line, secrets)}`),
+    describe: (error) => redact(messageOf(error), secrets),
   };
 }
 
@@ -146,20 +204,14 @@ async function runEndpoint<Payload>(
   asked: readonly string[] | undefined,
   trusted: boolean,
 ): Promise<Response> {
-  const { env, log } = surroundings;
-  const secrets = secretsOf(env);
-  // Each vendor call has its own deadline, and a run goes on when its caller hangs up.
-  const context = fetchContextFromEnv(env, new AbortController().signal, {
-    fetch: surroundings.fetch,
-    now: surroundings.now,
-    pace: createPace(legacyPacingMs(env, definition.pacingMs)),
-  });
-  const database = serviceClient(surroundings);
-  const { symbols, refused } = await symbolsToRun(database, asked, trusted);
-  const worked = await mapBounded(symbols, CONCURRENCY, async (symbol) => {
-    const result = await refreshSymbol(definition, database, symbol, context, log);
-    return { ...result, message: redact(result.message, secrets) };
-  });
+  const access = legacyAccess(definition, surroundings);
+  const { log } = access;
+  const { symbols, refused } = await symbolsToRun(access.database, asked, trusted);
+  const worked = await mapBounded(
+    symbols,
+    CONCURRENCY,
+    (symbol) => refreshSymbol(definition, symbol, access),
+  );
   const results = [...worked, ...refused];
   const failed = results.filter((result) => !result.success);
   const message = results.length === 0
@@ -167,9 +219,9 @@ async function runEndpoint<Payload>(
     : `Processed ${results.length} symbols: ${
       results.length - failed.length
     } succeeded, ${failed.length} failed`;
-  log(`${definition.name}: ${message}`);
-  if (env.get("ENV_CONTEXT") === "DEV") {
-    for (const { symbol, message } of results) log(`${definition.name}: ${symbol}: ${message}`);
+  log(message);
+  if (surroundings.env.get("ENV_CONTEXT") === "DEV") {
+    for (const { symbol, message } of results) log(`${symbol}: ${message}`);
   }
   return answer(failed.length === 0 ? 200 : definition.partialStatus, {
     message,
@@ -180,15 +232,13 @@ async function runEndpoint<Payload>(
 
 async function refreshSymbol<Payload>(
   definition: LegacyEndpointDefinition<Payload>,
-  database: SupabaseClient,
   symbol: string,
-  context: FetchContext,
-  log: (line: string) => void,
+  { database, context, log, describe }: LegacyAccess,
 ): Promise<SymbolResult> {
   let fetched = 0;
   try {
     const outcome = await fetchSymbols(definition.fetcher, [symbol], context);
-    for (const warning of outcome.warnings) log(`${definition.name}: ${warning}`);
+    for (const warning of outcome.warnings) log(warning);
     const rows = outcome.rows.get(symbol) ?? [];
     fetched = rows.length;
     if (rows.length === 0) {
@@ -210,7 +260,7 @@ async function refreshSymbol<Payload>(
       written: rows.length,
     };
   } catch (error) {
-    return { symbol, success: false, message: messageOf(error), fetched, written: 0 };
+    return { symbol, success: false, message: describe(error), fetched, written: 0 };
   }
 }
 
@@ -283,7 +333,8 @@ async function mapBounded<Item, Result>(
   return results;
 }
 
-function platform(): LegacyEndpointSurroundings {
+/** The surroundings of a deployed function. */
+export function platform(): LegacyEndpointSurroundings {
   return {
     env: Deno.env,
     fetch: globalThis.fetch,
@@ -308,7 +359,8 @@ function secretsOf(env: Env): string[] {
   return [env.get("FMP_API_KEY") ?? "", ...keysOf(secretKeys), ...keysOf(publicKeys)];
 }
 
-function answer(status: number, body: Record<string, unknown>): Response {
+/** A JSON answer with the CORS headers of the legacy functions. */
+export function answer(status: number, body: Record<string, unknown>): Response {
   return Response.json(body, { status, headers: CORS_HEADERS });
 }
 

@@ -23,6 +23,7 @@ const claimedJobSchema = z.object({
   lease_token: z.string().min(1),
   lease_expires_at: z.string().min(1),
   batch_size: z.number().int().positive(),
+  api_calls_per_batch: z.number().int().positive(),
   fetcher: z.string().min(1),
   edge_function_name: z.string().nullable(),
 });
@@ -103,6 +104,8 @@ export interface Queue {
    * can change that. Tried once.
    */
   nextClaimIn(manual: boolean, limits: CallLimits): Promise<number | null>;
+  /** Makes a lease last for so many seconds from now; returns the jobs it still holds. */
+  extendLease(leaseToken: string, leaseSeconds: number, limits: CallLimits): Promise<number>;
   /**
    * Reports results. After more than one try `lease_lost` may mean that an earlier one got through
    * and only its answer was lost.
@@ -249,6 +252,16 @@ export function createQueueClient(options: QueueClientOptions): Queue {
       const action = "ask when to claim again";
       const data = await tryOnce(action, "next_claim_in_v2", { p_manual: manual }, limits);
       return parseAnswer(z.number().int().nullable(), action, data);
+    },
+
+    async extendLease(leaseToken, leaseSeconds, limits) {
+      const action = "extend a lease";
+      const parameters = { p_lease_token: leaseToken, p_lease_seconds: leaseSeconds };
+      const { answer } = await tryUntil(
+        limits,
+        () => tryOnce(action, "extend_leases_v2", parameters, limits),
+      );
+      return parseAnswer(z.number().int().nonnegative(), action, answer);
     },
 
     async settle(results, limits) {

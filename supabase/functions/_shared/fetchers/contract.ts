@@ -53,6 +53,8 @@ export interface FetchedRows {
   written?: ReadonlySet<string>;
   /** Symbols that failed alone, where the answer tells them apart. */
   failures?: ReadonlyMap<string, VendorError>;
+  /** Entries of the answer that make no row and were left out; default 0. */
+  skipped?: number;
 }
 
 /** Rows with what they cost. */

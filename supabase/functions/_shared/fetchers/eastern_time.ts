@@ -1,5 +1,3 @@
-import { isDate } from "./fields.ts";
-
 const STAMP = /^(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}):(\d{2}):(\d{2}))?$/;
 
 /** Daylight saving time first: the hour that happens twice in autumn is taken as its first pass. */
@@ -15,13 +13,6 @@ const newYork = new Intl.DateTimeFormat("en-CA", {
   second: "2-digit",
   hourCycle: "h23",
 });
-
-/** True for `YYYY-MM-DD HH:MM:SS` or a bare date, both existing. */
-export function isEasternTime(text: string): boolean {
-  const match = STAMP.exec(text);
-  if (match === null || !isDate(match[1] ?? "")) return false;
-  return Number(match[2] ?? 0) < 24 && Number(match[3] ?? 0) < 60 && Number(match[4] ?? 0) < 60;
-}
 
 /**
  * Gives a wall-clock time of US Eastern its offset:

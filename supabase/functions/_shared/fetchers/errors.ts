@@ -49,6 +49,8 @@ export interface VendorErrorDetails {
  * | `plan_limit` | permanent | the plan refuses this `limit` |
  * | `http_402`, `http_400`, `http_404` and other 4xx | permanent | as the status says |
  * | `symbol_mismatch` | permanent | the answer is about another symbol |
+ * | `quota_reached` | quota | the exchange rate provider's allowance is used up |
+ * | `batch_refused` | batch_refused | the plan lacks the endpoint that takes several symbols |
  *
  * The message never holds the vendor key.
  */

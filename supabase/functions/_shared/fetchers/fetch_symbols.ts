@@ -2,6 +2,7 @@ import { redact } from "../http.ts";
 import type { FetchContext, FetchedRows, Fetcher, FetchOutcome } from "./contract.ts";
 import { VendorError } from "./errors.ts";
 import { storableRows } from "./storable.ts";
+import { withoutBrokenEntries } from "./broken_entries.ts";
 import { describeMismatch, subjectOf } from "./validation.ts";
 
 /**
@@ -41,6 +42,7 @@ export async function fetchSymbols<Payload>(
       bytes,
       ...(fetched.written === undefined ? {} : { written: fetched.written }),
       ...(fetched.failures === undefined ? {} : { failures: fetched.failures }),
+      ...(fetched.skipped === undefined ? {} : { skipped: fetched.skipped }),
     };
   } catch (error) {
     if (!(error instanceof VendorError)) throw error;
@@ -60,6 +62,11 @@ function checkedRows<Payload>(
 ): FetchedRows {
   const parsed = fetcher.schema.safeParse(payload);
   if (!parsed.success) {
+    const parted = withoutBrokenEntries(fetcher, symbols, payload, parsed.error, context.apiKey);
+    if (parted !== undefined) {
+      const { rows, warnings, failures } = fetcher.toRows(parted.sound, symbols, context.now());
+      return { rows, warnings, failures: new Map([...failures ?? [], ...parted.failures]) };
+    }
     throw new VendorError(
       describeMismatch(subjectOf(fetcher.dataType, symbols), payload, parsed.error, context.apiKey),
       { errorClass: "retryable", code: "schema_mismatch" },

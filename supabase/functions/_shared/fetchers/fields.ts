@@ -15,6 +15,7 @@ const ABSENT_TEXTS = new Set(["", "N/A"]);
 
 const NUMERIC_TEXT = /^\d{1,19}(\.\d+)?$/;
 const DATE_TEXT = /^(\d{4})-(\d{2})-(\d{2})$/;
+const DATE_TIME_TEXT = /^(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}):(\d{2}):(\d{2}))?$/;
 
 /** A whole answer: rows in an array. */
 export function rowsOf<Row extends z.ZodType>(row: Row): z.ZodArray<Row> {
@@ -36,6 +37,11 @@ export function optionalText(): z.ZodType<string | null> {
   return z.string({ error: "text or null" }).nullable().transform((text) =>
     text === null || ABSENT_TEXTS.has(text.trim()) ? null : text
   );
+}
+
+/** Text or null, left as sent. */
+export function textAsSent(): z.ZodType<string | null> {
+  return z.string({ error: "text or null" }).nullable();
 }
 
 /** A finite number ≥ 0 that must be there. */
@@ -123,12 +129,26 @@ export function optionalDate(): z.ZodType<string | null> {
     .refine((text) => text === null || isDate(text), { error: wanted });
 }
 
+/** A UTC time `YYYY-MM-DD HH:MM:SS` that must be there, for a date column: its day. */
+export function requiredUtcDay(): z.ZodType<string> {
+  const wanted = "a time like 2026-06-05 08:13:10";
+  return z.string({ error: wanted }).refine(isDateTime, { error: wanted })
+    .transform((text) => text.slice(0, 10));
+}
+
 /** True for an existing day written `YYYY-MM-DD`. */
 export function isDate(text: string): boolean {
   const match = DATE_TEXT.exec(text);
   if (match === null || match[1] === "0000") return false;
   const date = new Date(`${text}T00:00:00Z`);
   return !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 10) === text;
+}
+
+/** True for `YYYY-MM-DD HH:MM:SS` or a bare date, both existing. */
+export function isDateTime(text: string): boolean {
+  const match = DATE_TIME_TEXT.exec(text);
+  if (match === null || !isDate(match[1] ?? "")) return false;
+  return Number(match[2] ?? 0) < 24 && Number(match[3] ?? 0) < 60 && Number(match[4] ?? 0) < 60;
 }
 
 function isEmptyObject(value: unknown): boolean {

@@ -10,6 +10,7 @@ import type {
 } from "./contract.ts";
 import { easternTimestamp } from "./eastern_time.ts";
 import { type ErrorClass, VendorError } from "./errors.ts";
+import { readSetting } from "./setting.ts";
 import { StatementLimit } from "./statement_limit.ts";
 import { balanceSheets, cashFlows, incomeStatements, type Statement } from "./statement_schemas.ts";
 import { entriesAskedFor } from "./symbol_rows.ts";
@@ -103,7 +104,7 @@ async function requestStatements(
   options: FinancialStatementsOptions,
   limit: StatementLimit,
 ): Promise<VendorAnswer<unknown>> {
-  const wanted = wantedLimit(options, symbols);
+  const wanted = readSetting(subjectOf(DATA_TYPE, symbols), options.limit);
   const results = await Promise.allSettled(
     STATEMENTS.map((kind) => requestStatement(kind, symbols, context, wanted, limit, options)),
   );
@@ -209,19 +210,6 @@ function headerColumns(statement: Statement): Row {
 
 function textOrNull(value: string | number | null): string | null {
   return value === null || value === "" ? null : String(value);
-}
-
-function wantedLimit(options: FinancialStatementsOptions, symbols: readonly string[]): number {
-  try {
-    return options.limit();
-  } catch (error) {
-    throw new VendorError(
-      `Cannot fetch ${subjectOf(DATA_TYPE, symbols)}: ${
-        error instanceof Error ? error.message : String(error)
-      }`,
-      { errorClass: "retryable", code: "configuration" },
-    );
-  }
 }
 
 function asVendorError(reason: unknown): VendorError {

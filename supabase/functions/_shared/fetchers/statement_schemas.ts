@@ -1,6 +1,13 @@
 import { z } from "npm:zod@4.6.7";
-import { isEasternTime } from "./eastern_time.ts";
-import { fiscalPeriod, optionalNumber, requiredDate, requiredText, rowsOf } from "./fields.ts";
+import {
+  fiscalPeriod,
+  isDateTime,
+  optionalNumber,
+  requiredDate,
+  requiredText,
+  rowsOf,
+  textAsSent,
+} from "./fields.ts";
 
 const INCOME_LINES = `
   revenue costOfRevenue grossProfit researchAndDevelopmentExpenses generalAndAdministrativeExpenses
@@ -47,7 +54,7 @@ const header = {
   filingDate: z.union([z.literal(""), z.null(), requiredDate()], {
     error: "a date like 2024-11-01, empty text or null",
   }),
-  acceptedDate: z.union([z.literal(""), z.null(), z.string().refine(isEasternTime)], {
+  acceptedDate: z.union([z.literal(""), z.null(), z.string().refine(isDateTime)], {
     error: "a time like 2024-11-01 06:01:36, empty text or null",
   }),
   fiscalYear: z.union([z.string(), z.int(), z.null()], { error: "text, a whole number or null" }),
@@ -71,8 +78,4 @@ function statements(lines: string): z.ZodType<Statement[]> {
     lines.trim().split(/\s+/).map((line) => [line, optionalNumber()]),
   );
   return rowsOf(z.looseObject({ ...header, ...shape }, { error: "an object" }));
-}
-
-function textAsSent(): z.ZodType<string | null> {
-  return z.string({ error: "text or null" }).nullable();
 }

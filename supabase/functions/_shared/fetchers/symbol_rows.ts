@@ -18,7 +18,8 @@ export interface OneRowOptions {
  *
  * The vendor drops unknown symbols and repeats repeated ones, so entries are matched by symbol and
  * never by position. An entry of a symbol nobody asked for is dropped with a warning; when that
- * leaves nothing, throws a {@linkcode VendorError} with code `symbol_mismatch`.
+ * leaves nothing, throws a {@linkcode VendorError} with code `symbol_mismatch`. Of several symbols,
+ * one whose row cannot be made fails alone.
  */
 export function oneRowPerSymbol<Entry extends { symbol: string }>(
   dataType: string,
@@ -30,17 +31,26 @@ export function oneRowPerSymbol<Entry extends { symbol: string }>(
   const { wanted, warnings } = entriesAskedFor(dataType, entries, symbols);
   const warn = (warning: string) => warnings.push(warning);
   const rows = new Map<string, Row[]>();
-  for (const entry of wanted) {
+  const failures = new Map<string, VendorError>();
+  const addRow = (entry: Entry) => {
     const subject = subjectOf(dataType, [entry.symbol]);
     const [kept] = rows.get(entry.symbol) ?? [];
     if (kept === undefined) {
       rows.set(entry.symbol, [toRow(entry, warn)]);
-      continue;
+      return;
     }
     if (options.onContradiction === "fail") refuseContradiction(subject, kept, toRow(entry, warn));
     warnings.push(`${subject}: more than one row; the first was kept`);
+  };
+  for (const entry of wanted) {
+    try {
+      addRow(entry);
+    } catch (error) {
+      if (!(error instanceof VendorError) || symbols.length === 1) throw error;
+      failures.set(entry.symbol, error);
+    }
   }
-  return { rows, warnings };
+  return { rows, warnings, ...(failures.size === 0 ? {} : { failures }) };
 }
 
 /**

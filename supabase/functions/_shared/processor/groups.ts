@@ -55,6 +55,12 @@ export function planGroups(
       plan.refused.push(...ofType.map((job) => ({ job, error: refusal(job, fetchers) })));
       continue;
     }
+    if (fetcher.callsPerBatch > first.api_calls_per_batch) {
+      plan.refused.push(
+        ...ofType.map((job) => ({ job, error: tooManyCalls(job, fetcher.callsPerBatch) })),
+      );
+      continue;
+    }
     const capacity = Math.max(1, Math.min(first.batch_size, fetcher.maxSymbolsPerCall));
     fetchable += ofType.length;
     wholeGroups += ofType.length / capacity;
@@ -103,6 +109,19 @@ function refusal(job: ClaimedJob, fetchers: Readonly<Record<string, Fetcher>>): 
     code,
     message: `Cannot refresh ${job.data_type} for "${job.symbol}": ${problem}; ` +
       `set data_type_registry_v2.fetcher to one of ${known}`,
+    retry_after_seconds: null,
+  };
+}
+
+/** More calls than the claim was granted: making them would break the vendor's limit. */
+function tooManyCalls(job: ClaimedJob, calls: number): JobError {
+  return {
+    class: "permanent",
+    code: "calls_not_granted",
+    message:
+      `Cannot refresh ${job.data_type} for "${job.symbol}": its fetcher makes ${calls} vendor ` +
+      `calls, the registry grants ${job.api_calls_per_batch}; ` +
+      `set data_type_registry_v2.api_calls_per_batch to ${calls}`,
     retry_after_seconds: null,
   };
 }

@@ -48,8 +48,7 @@ export async function runGroup(
     return access.fetch(input, init);
   };
   const symbols = jobs.map((job) => job.symbol);
-  const timeoutMs = fetcher.timeoutMs ??
-    access.timeoutMs * Math.max(1, fetcher.callsPerBatch) + FETCHER_MARGIN_MS;
+  const timeoutMs = groupTimeoutMs(fetcher, access);
   try {
     const outcome = await withDeadline(clock, timeoutMs, signal, (ended) =>
       unlessAborted(
@@ -100,6 +99,15 @@ export async function runGroup(
       ...(error.class === "batch_refused" ? { takesNoGroups: true } : {}),
     };
   }
+}
+
+/** Milliseconds after which a group is given up. */
+export function groupTimeoutMs(
+  fetcher: Pick<Fetcher, "timeoutMs" | "callsPerBatch">,
+  access: Pick<VendorAccess, "timeoutMs">,
+): number {
+  return fetcher.timeoutMs ??
+    access.timeoutMs * Math.max(1, fetcher.callsPerBatch) + FETCHER_MARGIN_MS;
 }
 
 function failureOf(

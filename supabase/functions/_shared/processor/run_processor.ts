@@ -6,7 +6,7 @@ import type { EdgeFunctions } from "./edge_function_fetcher.ts";
 import { type JobGroup, planGroups } from "./groups.ts";
 import { createTally, type EndedBy, type ProcessorReport, type Tally } from "./report.ts";
 import { failedResult, messageText, releasedResult } from "./results.ts";
-import { runGroup, type VendorAccess } from "./run_group.ts";
+import { groupTimeoutMs, runGroup, type VendorAccess } from "./run_group.ts";
 import { createSettler } from "./settler.ts";
 
 /** Milliseconds between heartbeats; a run counts as dead after 20,000 without one. */
@@ -32,6 +32,9 @@ const MOST_SETTLE_FAILURES = 3;
 
 /** Unsettled results, in batches, that stop further claims: the database is behind. */
 const MOST_BACKLOG_BATCHES = 4;
+
+/** Milliseconds of a lease that are left for the settle. */
+const SETTLE_MARGIN_MS = 30_000;
 
 /** Error classes that end the claims of a provider; the queue must hear of them before the next. */
 const URGENT_CLASSES = ["rate_limited", "quota", "auth", "batch_refused"];
@@ -183,6 +186,7 @@ function startWork(
   let jobsPerGroup = 1;
 
   async function fetchGroup(group: JobGroup): Promise<void> {
+    await extendLeaseOf(group);
     const outcome = await runGroup(group, {
       access: options.context,
       clock,
@@ -198,6 +202,24 @@ function startWork(
       for (const job of group.jobs) largestGroups.set(job.id, half);
     }
     settle(group.jobs.map((job, index) => ({ job, result: outcome.results[index]! })));
+  }
+
+  /** Lets the lease last as long as the group may take. */
+  async function extendLeaseOf(group: JobGroup): Promise<void> {
+    const [first] = group.jobs;
+    const neededMs = groupTimeoutMs(group.fetcher, options.context) + SETTLE_MARGIN_MS;
+    if (first === undefined || (leaseEnds.get(first.id) ?? 0) - clock.now() >= neededMs) return;
+    const leaseEndsAt = clock.now() + neededMs;
+    try {
+      await queue.extendLease(first.lease_token, Math.ceil(neededMs / 1000), {
+        until: clock.now() + QUEUE_CALL_MS,
+        signal: vendorEnd.signal,
+      });
+      for (const job of group.jobs) leaseEnds.set(job.id, leaseEndsAt);
+    } catch (error) {
+      // The group goes on under the lease it has; a late settle then changes nothing.
+      tally.error(queueProblem(error));
+    }
   }
 
   function settle(

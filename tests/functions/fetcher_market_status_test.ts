@@ -1,0 +1,274 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { marketHolidayExchanges } from "../../supabase/functions/_shared/env.ts";
+import { fetchSymbols } from "../../supabase/functions/_shared/fetchers/contract.ts";
+import {
+  createExchangeMarketStatusFetcher,
+  type ExchangeMarketStatusOptions,
+} from "../../supabase/functions/_shared/fetchers/exchange_market_status.ts";
+import { FOLDERS } from "./example_folders.ts";
+import { holidayExample, marketHoursExample } from "./fetcher_examples.ts";
+import { contextFor, vendorErrorOf } from "./fetcher_support.ts";
+
+const tokyo = {
+  exchange: "JPX",
+  name: "Tokyo Stock Exchange",
+  openingHour: "09:00 AM +09:00",
+  closingHour: "11:30 AM +09:00",
+  openingAdditional: "12:30 PM +09:00",
+  closingAdditional: "03:30 PM +09:00",
+  timezone: "Asia/Tokyo",
+  isMarketOpen: false,
+};
+const xetraOnSunday = {
+  exchange: "XETRA",
+  name: "Deutsche Boerse Xetra",
+  openingHour: "CLOSED",
+  closingHour: "CLOSED",
+  timezone: "Europe/Berlin",
+  isMarketOpen: false,
+};
+const earlyClose = {
+  exchange: "NASDAQ",
+  date: "2025-11-28",
+  name: "Day After Thanksgiving",
+  isClosed: null,
+  isFullyClosed: false,
+  adjOpenTime: null,
+  adjCloseTime: "13:00",
+};
+
+interface World {
+  hours?: unknown[];
+  holidays?: (exchange: string) => Response;
+  now?: string;
+  wanted?: ExchangeMarketStatusOptions["holidayExchanges"];
+}
+
+async function fetchStatus(world: World = {}) {
+  const now = new Date(world.now ?? "2026-04-01T15:00:00Z");
+  const { context, asked } = contextFor((path, query) => {
+    if (path === "all-exchange-market-hours") {
+      return Response.json(world.hours ?? [marketHoursExample, tokyo, xetraOnSunday]);
+    }
+    const exchange = query.get("exchange") ?? "";
+    return world.holidays?.(exchange) ?? Response.json([{ ...holidayExample, exchange }]);
+  }, { now: () => now });
+  const fetcher = createExchangeMarketStatusFetcher({
+    holidayExchanges: world.wanted ?? (() => ["NASDAQ"]),
+  });
+  const outcome = await fetchSymbols(fetcher, ["GLOBAL"], context);
+  const rowOf = (code: string) => {
+    const row = outcome.rows.get("GLOBAL")?.find((each) => each.exchange_code === code);
+    assert.ok(row, code);
+    return row;
+  };
+  return { outcome, asked, rowOf };
+}
+
+Deno.test("an exchange with its holidays fills every column of exchange_market_status", async () => {
+  const { rowOf, outcome } = await fetchStatus();
+  assert.deepEqual(rowOf("NASDAQ"), {
+    exchange_code: "NASDAQ",
+    name: "NASDAQ",
+    opening_time_local: "09:30 AM -04:00",
+    closing_time_local: "04:00 PM -04:00",
+    timezone: "America/New_York",
+    is_market_open: false,
+    status_message: "Market closed",
+    current_day_is_holiday: false,
+    current_holiday_name: null,
+    raw_holidays_json: [holidayExample],
+    last_fetched_at: "2026-04-01T15:00:00.000Z",
+  });
+  assert.deepEqual(outcome.warnings, []);
+});
+
+Deno.test("a lunch break leaves the afternoon's close as the day's close", async () => {
+  const { rowOf } = await fetchStatus();
+  assert.deepEqual(rowOf("JPX"), {
+    exchange_code: "JPX",
+    name: "Tokyo Stock Exchange",
+    opening_time_local: "09:00 AM +09:00",
+    closing_time_local: "03:30 PM +09:00",
+    timezone: "Asia/Tokyo",
+    is_market_open: false,
+    status_message: "Market closed; lunch break from 11:30 AM +09:00 to 12:30 PM +09:00",
+    current_day_is_holiday: false,
+    current_holiday_name: null,
+    last_fetched_at: "2026-04-01T15:00:00.000Z",
+  });
+});
+
+Deno.test("an exchange that is closed all day, of unknown holidays, keeps what is stored of them", async () => {
+  const { rowOf } = await fetchStatus();
+  assert.deepEqual(rowOf("XETRA"), {
+    exchange_code: "XETRA",
+    name: "Deutsche Boerse Xetra",
+    opening_time_local: "CLOSED",
+    closing_time_local: "CLOSED",
+    timezone: "Europe/Berlin",
+    is_market_open: false,
+    status_message: "Closed today",
+    last_fetched_at: "2026-04-01T15:00:00.000Z",
+  });
+});
+
+Deno.test("a holiday is one by the calendar of the exchange's own time zone", async () => {
+  for (
+    const [now, isHoliday] of [
+      ["2026-04-03T03:59:00Z", false],
+      ["2026-04-03T04:00:00Z", true],
+      ["2026-04-04T03:59:00Z", true],
+      ["2026-04-04T04:00:00Z", false],
+    ] as const
+  ) {
+    const row = (await fetchStatus({ now })).rowOf("NASDAQ");
+    assert.equal(row.current_day_is_holiday, isHoliday, now);
+    assert.equal(row.current_holiday_name, isHoliday ? "Good Friday" : null, now);
+    assert.equal(row.status_message, isHoliday ? "Closed today (Good Friday)" : "Market closed");
+  }
+});
+
+Deno.test("a day that closes early is no holiday", async () => {
+  const row = (await fetchStatus({
+    now: "2025-11-28T16:00:00Z",
+    hours: [{ ...marketHoursExample, isMarketOpen: true }],
+    holidays: () => Response.json([earlyClose]),
+  })).rowOf("NASDAQ");
+  assert.equal(row.current_day_is_holiday, false);
+  assert.equal(row.current_holiday_name, null);
+  assert.deepEqual(row.raw_holidays_json, [earlyClose]);
+  assert.equal(
+    row.status_message,
+    "Market open; closes at 13:00 today (Day After Thanksgiving)",
+  );
+});
+
+Deno.test("holidays are asked for from before today to a year ahead, from exclusive", async () => {
+  const { asked } = await fetchStatus({ wanted: () => ["NYSE", "NASDAQ"] });
+  assert.deepEqual(asked, [
+    "all-exchange-market-hours",
+    "holidays-by-exchange?exchange=NYSE&from=2026-03-30&to=2027-04-01",
+    "holidays-by-exchange?exchange=NASDAQ&from=2026-03-30&to=2027-04-01",
+  ]);
+});
+
+Deno.test("more than two exchanges have their turns by the hour, never with more calls", async () => {
+  const wanted = () => ["A", "B", "C", "D", "E"];
+  const seen = new Set<string>();
+  for (let hour = 0; hour < 3; hour++) {
+    const { asked, outcome } = await fetchStatus({ wanted, now: `2026-04-01T0${hour}:30:00Z` });
+    assert.ok(outcome.calls <= 3);
+    for (const call of asked) {
+      const exchange = /exchange=(\w)/.exec(call)?.[1];
+      if (exchange !== undefined) seen.add(exchange);
+    }
+  }
+  assert.deepEqual([...seen].toSorted(), ["A", "B", "C", "D", "E"]);
+});
+
+Deno.test("an exchange code that the vendor does not know costs only its holidays", async () => {
+  const { rowOf, outcome } = await fetchStatus({
+    wanted: () => ["NOWHERE", "NASDAQ"],
+    holidays: (exchange) =>
+      exchange === "NOWHERE"
+        ? new Response("Invalid Exchange Provided.", { status: 400 })
+        : Response.json([holidayExample]),
+  });
+  assert.deepEqual(rowOf("NASDAQ").raw_holidays_json, [holidayExample]);
+  assert.match(
+    outcome.warnings.join(),
+    /Cannot fetch holidays for "NOWHERE": the vendor answered 400/,
+  );
+  assert.equal(outcome.calls, 3);
+});
+
+Deno.test("holidays that fail in a way that may pass fail the queue's refresh", async () => {
+  const error = await vendorErrorOf(
+    fetchStatus({ holidays: () => new Response("down", { status: 503 }) }),
+  );
+  assert.equal(error.code, "http_503");
+  assert.equal(error.calls, 2);
+});
+
+Deno.test("with all that are listed, each exchange's holidays may fail alone", async () => {
+  const { rowOf, outcome } = await fetchStatus({
+    wanted: "listed",
+    holidays: (exchange) =>
+      exchange === "JPX"
+        ? new Response("down", { status: 503 })
+        : Response.json([{ ...holidayExample, exchange }]),
+  });
+  assert.equal(outcome.calls, 4);
+  assert.ok(!("raw_holidays_json" in rowOf("JPX")));
+  assert.ok("raw_holidays_json" in rowOf("NASDAQ") && "raw_holidays_json" in rowOf("XETRA"));
+  assert.match(outcome.warnings.join(), /holidays for "JPX"/);
+});
+
+Deno.test("with all that are listed, a reached limit ends the calls, not the refresh", async () => {
+  const { outcome } = await fetchStatus({
+    wanted: "listed",
+    holidays: () => new Response("", { status: 429 }),
+  });
+  assert.equal(outcome.calls, 2);
+  assert.equal(outcome.rows.get("GLOBAL")?.length, 3);
+});
+
+Deno.test("a time zone that does not exist costs only today's holiday", async () => {
+  const { rowOf, outcome } = await fetchStatus({
+    hours: [{ ...marketHoursExample, timezone: "Mars/Olympus" }],
+  });
+  assert.equal(rowOf("NASDAQ").current_day_is_holiday, false);
+  assert.match(outcome.warnings.join(), /time zone "Mars\/Olympus" of "NASDAQ" is not known/);
+});
+
+Deno.test("the exchanges with holidays are a list of codes, by default two", () => {
+  const exchanges = (text?: string) => marketHolidayExchanges({ get: () => text });
+  assert.deepEqual(exchanges(), ["NYSE", "NASDAQ"]);
+  assert.deepEqual(exchanges(" nyse, XETRA,NYSE"), ["NYSE", "XETRA"]);
+  assert.throws(() => exchanges("NYSE,,"), /found "NYSE,,", wanted exchange codes/);
+});
+
+Deno.test("an unreadable setting fails with its words", async () => {
+  const error = await vendorErrorOf(fetchStatus({
+    wanted: () => {
+      throw new Error("Cannot read MARKET_HOLIDAY_EXCHANGES");
+    },
+  }));
+  assert.equal(error.code, "configuration");
+  assert.match(error.message, /MARKET_HOLIDAY_EXCHANGES/);
+});
+
+for (const folder of FOLDERS) {
+  const [hoursUrl, holidaysUrl] = ["all-exchange-market-hours.json", "holidays-by-exchange.json"]
+    .map((name) => new URL(name, folder.url)) as [URL, URL];
+  Deno.test({
+    name: `${folder.what}: market hours and holidays are in their columns`,
+    ignore: !existsSync(hoursUrl) || !existsSync(holidaysUrl),
+    async fn() {
+      const hours: Record<string, unknown>[] = JSON.parse(await Deno.readTextFile(hoursUrl));
+      const holidays: Record<string, unknown>[] = JSON.parse(await Deno.readTextFile(holidaysUrl));
+      const { rowOf, outcome } = await fetchStatus({
+        hours,
+        wanted: "listed",
+        holidays: (exchange) =>
+          Response.json(holidays.filter((holiday) => holiday.exchange === exchange)),
+      });
+      assert.equal(outcome.rows.get("GLOBAL")?.length, hours.length);
+      for (const entry of hours) {
+        const row = rowOf(String(entry.exchange));
+        assert.equal(row.name, entry.name);
+        assert.equal(row.opening_time_local, entry.openingHour);
+        assert.equal(row.closing_time_local, entry.closingAdditional ?? entry.closingHour);
+        assert.equal(row.timezone, entry.timezone);
+        assert.equal(row.is_market_open, entry.isMarketOpen);
+        assert.deepEqual(
+          row.raw_holidays_json,
+          holidays.filter((holiday) => holiday.exchange === entry.exchange),
+        );
+      }
+      assert.deepEqual(outcome.warnings, []);
+    },
+  });
+}
