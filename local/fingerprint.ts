@@ -62,6 +62,7 @@ const OWN_CRON_JOBS = [
   "queue-scheduled-refreshes-v2",
   "compact-queue-v2",
   "maintain-queue-partitions-v2",
+  "prune-queue-history-v2",
 ];
 
 /**

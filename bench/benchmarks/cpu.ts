@@ -90,6 +90,8 @@ async function run(
   jobs: number,
 ): Promise<{ cpuMs: number }> {
   const symbols = stack.simulator!.symbols.slice(0, jobs);
+  // A call for each quote.
+  await sql`update public.data_type_registry_v2 set batch_size = 1`;
   for (const { from, to } of batchesOf(jobs)) {
     await enqueue(sql, symbols.slice(from, to));
   }

@@ -214,7 +214,9 @@ interface LegacyWait {
 async function waitForLegacyQuotes({ sql, terminal, wanted, since, signal }: LegacyWait) {
   const rows = await waitFor(async (seen) => {
     const [quotes] = await sql<[{ count: number }]>`
-      select count(*)::int as count from public.live_quote_indicators where fetched_at > ${since}`;
+      select count(*)::int as count from public.live_quote_indicators
+        join public.supported_symbols using (symbol)
+       where is_active and fetched_at > ${since}`;
     const text = `${quotes.count} of ${wanted} quotes refreshed by the legacy job`;
     seen(text);
     terminal.progress(text);

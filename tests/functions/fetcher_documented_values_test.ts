@@ -1,183 +1,12 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import {
-  type Fetcher,
-  fetchers,
-  type JsonValue,
-} from "../../supabase/functions/_shared/fetchers/index.ts";
+import { type Fetcher, fetchers } from "../../supabase/functions/_shared/fetchers/index.ts";
+import { DOCUMENTED, documentedRow, type VendorRow } from "./documented_columns.ts";
 import { FOLDERS } from "./example_folders.ts";
 import { fetchJson } from "./fetcher_support.ts";
 
-type VendorRow = Record<string, JsonValue>;
-/** The vendor's key of a column, or how the column's value is made from the vendor's row. */
-type Source = string | ((row: VendorRow) => JsonValue);
-
-const date = (key: string): Source => (row) => row[key] === "" ? null : row[key] ?? null;
-const whole = (key: string): Source => (row) => Math.trunc(Number(row[key]));
-
-/** Every column of each table but the two times that the database sets. */
-const CASES: readonly {
-  dataType: string;
-  file: string;
-  /** Columns that tell the rows of a symbol apart. */
-  key: readonly string[];
-  columns: Record<string, Source>;
-}[] = [
-  {
-    dataType: "ratios-ttm",
-    file: "ratios-ttm.json",
-    key: [],
-    columns: {
-      symbol: "symbol",
-      gross_profit_margin_ttm: "grossProfitMarginTTM",
-      ebit_margin_ttm: "ebitMarginTTM",
-      ebitda_margin_ttm: "ebitdaMarginTTM",
-      operating_profit_margin_ttm: "operatingProfitMarginTTM",
-      pretax_profit_margin_ttm: "pretaxProfitMarginTTM",
-      continuous_operations_profit_margin_ttm: "continuousOperationsProfitMarginTTM",
-      net_profit_margin_ttm: "netProfitMarginTTM",
-      bottom_line_profit_margin_ttm: "bottomLineProfitMarginTTM",
-      receivables_turnover_ttm: "receivablesTurnoverTTM",
-      payables_turnover_ttm: "payablesTurnoverTTM",
-      inventory_turnover_ttm: "inventoryTurnoverTTM",
-      fixed_asset_turnover_ttm: "fixedAssetTurnoverTTM",
-      asset_turnover_ttm: "assetTurnoverTTM",
-      current_ratio_ttm: "currentRatioTTM",
-      quick_ratio_ttm: "quickRatioTTM",
-      solvency_ratio_ttm: "solvencyRatioTTM",
-      cash_ratio_ttm: "cashRatioTTM",
-      price_to_earnings_ratio_ttm: "priceToEarningsRatioTTM",
-      price_to_earnings_growth_ratio_ttm: "priceToEarningsGrowthRatioTTM",
-      forward_price_to_earnings_growth_ratio_ttm: "forwardPriceToEarningsGrowthRatioTTM",
-      price_to_book_ratio_ttm: "priceToBookRatioTTM",
-      price_to_sales_ratio_ttm: "priceToSalesRatioTTM",
-      price_to_free_cash_flow_ratio_ttm: "priceToFreeCashFlowRatioTTM",
-      price_to_operating_cash_flow_ratio_ttm: "priceToOperatingCashFlowRatioTTM",
-      debt_to_assets_ratio_ttm: "debtToAssetsRatioTTM",
-      debt_to_equity_ratio_ttm: "debtToEquityRatioTTM",
-      debt_to_capital_ratio_ttm: "debtToCapitalRatioTTM",
-      long_term_debt_to_capital_ratio_ttm: "longTermDebtToCapitalRatioTTM",
-      financial_leverage_ratio_ttm: "financialLeverageRatioTTM",
-      working_capital_turnover_ratio_ttm: "workingCapitalTurnoverRatioTTM",
-      operating_cash_flow_ratio_ttm: "operatingCashFlowRatioTTM",
-      operating_cash_flow_sales_ratio_ttm: "operatingCashFlowSalesRatioTTM",
-      free_cash_flow_operating_cash_flow_ratio_ttm: "freeCashFlowOperatingCashFlowRatioTTM",
-      debt_service_coverage_ratio_ttm: "debtServiceCoverageRatioTTM",
-      interest_coverage_ratio_ttm: "interestCoverageRatioTTM",
-      short_term_operating_cash_flow_coverage_ratio_ttm:
-        "shortTermOperatingCashFlowCoverageRatioTTM",
-      operating_cash_flow_coverage_ratio_ttm: "operatingCashFlowCoverageRatioTTM",
-      capital_expenditure_coverage_ratio_ttm: "capitalExpenditureCoverageRatioTTM",
-      dividend_paid_and_capex_coverage_ratio_ttm: "dividendPaidAndCapexCoverageRatioTTM",
-      dividend_payout_ratio_ttm: "dividendPayoutRatioTTM",
-      dividend_yield_ttm: "dividendYieldTTM",
-      enterprise_value_ttm: "enterpriseValueTTM",
-      revenue_per_share_ttm: "revenuePerShareTTM",
-      net_income_per_share_ttm: "netIncomePerShareTTM",
-      interest_debt_per_share_ttm: "interestDebtPerShareTTM",
-      cash_per_share_ttm: "cashPerShareTTM",
-      book_value_per_share_ttm: "bookValuePerShareTTM",
-      tangible_book_value_per_share_ttm: "tangibleBookValuePerShareTTM",
-      shareholders_equity_per_share_ttm: "shareholdersEquityPerShareTTM",
-      operating_cash_flow_per_share_ttm: "operatingCashFlowPerShareTTM",
-      capex_per_share_ttm: "capexPerShareTTM",
-      free_cash_flow_per_share_ttm: "freeCashFlowPerShareTTM",
-      net_income_per_ebt_ttm: "netIncomePerEBTTTM",
-      ebt_per_ebit_ttm: "ebtPerEbitTTM",
-      price_to_fair_value_ttm: "priceToFairValueTTM",
-      debt_to_market_cap_ttm: "debtToMarketCapTTM",
-      effective_tax_rate_ttm: "effectiveTaxRateTTM",
-      enterprise_value_multiple_ttm: "enterpriseValueMultipleTTM",
-      dividend_per_share_ttm: (row) => row.dividendPerShareTTM ?? null,
-    },
-  },
-  {
-    dataType: "dividend-history",
-    file: "dividends.json",
-    key: ["date"],
-    columns: {
-      symbol: "symbol",
-      date: "date",
-      record_date: date("recordDate"),
-      payment_date: date("paymentDate"),
-      declaration_date: date("declarationDate"),
-      adj_dividend: "adjDividend",
-      dividend: "dividend",
-      yield: "yield",
-      frequency: "frequency",
-    },
-  },
-  {
-    dataType: "revenue-segmentation",
-    file: "revenue-product-segmentation.json",
-    key: ["fiscal_year", "period", "date"],
-    columns: {
-      symbol: "symbol",
-      fiscal_year: "fiscalYear",
-      period: "period",
-      date: "date",
-      reported_currency: "reportedCurrency",
-      data: "data",
-    },
-  },
-  {
-    dataType: "grades-historical",
-    file: "grades-historical.json",
-    key: ["date"],
-    columns: {
-      symbol: "symbol",
-      date: "date",
-      analyst_ratings_strong_buy: "analystRatingsStrongBuy",
-      analyst_ratings_buy: "analystRatingsBuy",
-      analyst_ratings_hold: "analystRatingsHold",
-      analyst_ratings_sell: "analystRatingsSell",
-      analyst_ratings_strong_sell: "analystRatingsStrongSell",
-    },
-  },
-  {
-    dataType: "shares-float",
-    file: "shares-float.json",
-    key: ["date"],
-    columns: {
-      symbol: "symbol",
-      date: (row) => String(row.date).slice(0, 10),
-      free_float: "freeFloat",
-      float_shares: "floatShares",
-      outstanding_shares: "outstandingShares",
-    },
-  },
-  {
-    dataType: "exchange-variants",
-    file: "search-exchange-variants.json",
-    key: ["symbol_variant", "exchange_short_name"],
-    columns: {
-      symbol: () => "AAPL",
-      symbol_variant: "symbol",
-      exchange_short_name: "exchangeShortName",
-      price: "price",
-      beta: "beta",
-      vol_avg: whole("volAvg"),
-      mkt_cap: whole("mktCap"),
-      last_div: "lastDiv",
-      range: "range",
-      changes: "changes",
-      currency: "currency",
-      cik: "cik",
-      isin: "isin",
-      cusip: "cusip",
-      exchange: "exchange",
-      dcf_diff: "dcfDiff",
-      dcf: "dcf",
-      image: "image",
-      ipo_date: date("ipoDate"),
-      default_image: "defaultImage",
-      is_actively_trading: "isActivelyTrading",
-    },
-  },
-];
-
 for (const folder of FOLDERS) {
-  for (const { dataType, file, key, columns } of CASES) {
+  for (const { dataType, file, key, columns } of DOCUMENTED) {
     const url = new URL(file, folder.url);
     Deno.test({
       name: `${folder.what}: each value of ${file} is in its column`,
@@ -189,14 +18,7 @@ for (const folder of FOLDERS) {
           .filter((row: VendorRow) => dataType === "exchange-variants" || row.symbol === "AAPL");
         assert.ok(vendorRows.length >= 1);
         const outcome = await fetchJson(fetcher, "AAPL", vendorRows);
-        const expected = vendorRows.map((row) =>
-          Object.fromEntries(
-            Object.entries(columns).map(([column, source]) => [
-              column,
-              typeof source === "string" ? row[source] : source(row),
-            ]),
-          )
-        );
+        const expected = vendorRows.map((row) => documentedRow(columns, row));
         const rows = outcome.rows.get("AAPL") ?? [];
         assert.equal(rows.length, expected.length);
         for (const wanted of expected) {

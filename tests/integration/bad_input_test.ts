@@ -44,7 +44,8 @@ Deno.test("a 429 holds the provider as long as the vendor asks, and no attempt i
       select status, attempts from public.api_call_queue_v2 where id = ${id}`;
     assert.deepEqual({ ...job }, { status: "pending", attempts: 0 });
     const [provider] = await sql`
-      select hold_until > now() + interval '4 minutes' as is_held from public.api_providers_v2`;
+      select hold_until > now() + interval '4 minutes' as is_held
+        from public.api_providers_v2 where provider = 'fmp'`;
     assert.equal(provider!.is_held, true);
   }));
 

@@ -44,6 +44,7 @@ async function installChangesNothing({ stack, sql }: RunningStack): Promise<void
       ["compact-queue-v2", false],
       ["invoke-queue-processor-v2", false],
       ["maintain-queue-partitions-v2", false],
+      ["prune-queue-history-v2", false],
       ["queue-scheduled-refreshes-v2", false],
     ],
   );

@@ -10,6 +10,8 @@ Deno.test("a processor killed at any moment loses no job and applies none twice"
     { cron: false, net: false, activeSymbols: 0, simulator: { symbols: 900, latencyMs: 5 } },
     async ({ stack, sql }) => {
       await sql`update public.api_providers_v2 set calls_per_minute = 100000`;
+      // A call for each job.
+      await sql`update public.data_type_registry_v2 set batch_size = 1`;
       await sql`update public.data_type_registry_v2 set max_attempts = 100`;
       await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
       const symbols = stack.simulator!.symbols;

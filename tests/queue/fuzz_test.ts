@@ -185,5 +185,5 @@ Deno.test("no registry row gets SQL into a statement", () =>
       ),
       { numRuns: RUNS },
     );
-    assert.equal((await sql`select from public.data_type_registry_v2`).length, 3);
+    assert.equal((await sql`select from public.data_type_registry_v2`).length, 13);
   }));

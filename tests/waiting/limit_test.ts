@@ -20,6 +20,8 @@ const keepsLimit = (limit: number) =>
     },
     async ({ stack, sql }) => {
       await sql`update public.api_providers_v2 set calls_per_minute = ${limit}`;
+      // A call for each quote.
+      await sql`update public.data_type_registry_v2 set batch_size = 1`;
       await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
       const symbols = stack.simulator!.symbols;
       await sql`insert into public.api_call_queue_v2 (symbol, data_type)

@@ -18,7 +18,7 @@ export type ProcessorSettings = Required<
  * | `PROCESSOR_MOST_JOBS` | 1,500 | claims no more after so many jobs: the platform allows a worker two seconds of CPU time |
  * | `PROCESSOR_LINGER_MS` | 2,000 | how long an empty queue is watched |
  * | `PROCESSOR_CONCURRENCY` | 8 | groups of jobs fetched at once |
- * | `PROCESSOR_BATCH_SIZE` | 50 | most jobs per round trip |
+ * | `PROCESSOR_BATCH_SIZE` | 400 | most jobs per round trip; types with a batch endpoint fill it |
  * | `PROCESSOR_LEASE_SECONDS` | 120 | how long a claim holds its jobs |
  *
  * Throws EnvError for a value out of bounds.
@@ -36,7 +36,7 @@ export function processorSettings(env: Env): ProcessorSettings {
       max: 1_000_000,
     }),
     lingerMs: wholeNumberEnv(env, "PROCESSOR_LINGER_MS", { default: 2_000, min: 0, max: 60_000 }),
-    batchSize: wholeNumberEnv(env, "PROCESSOR_BATCH_SIZE", { default: 50, min: 1, max: 1_000 }),
+    batchSize: wholeNumberEnv(env, "PROCESSOR_BATCH_SIZE", { default: 400, min: 1, max: 1_000 }),
     concurrency: wholeNumberEnv(env, "PROCESSOR_CONCURRENCY", { default: 8, min: 1, max: 100 }),
     leaseSeconds: wholeNumberEnv(env, "PROCESSOR_LEASE_SECONDS", {
       default: 120,
