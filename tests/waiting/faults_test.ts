@@ -387,10 +387,11 @@ async function queueQuotes(stack: Stack, sql: postgres.Sql): Promise<void> {
   await sql`update public.api_providers_v2 set calls_per_minute = 100000`;
   // A call for each quote.
   await sql`update public.data_type_registry_v2 set batch_size = 1`;
-  await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
   await sql`insert into public.api_call_queue_v2 (symbol, data_type)
             select symbol, 'quote' from unnest(${stack.simulator!
     .symbols as string[]}::text[]) as symbol`;
+  // Afterwards, or the insert would wake a processor.
+  await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
 }
 
 async function pauseLegacyJobs(sql: postgres.Sql): Promise<void> {
