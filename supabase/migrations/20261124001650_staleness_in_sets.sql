@@ -58,7 +58,7 @@ stable
 set search_path = ''
 as $$
 declare
-  v_parts text[] := '{}';
+  v_parts text[] := '{}'::text[];
 begin
   if switchyard.setting_integer('demand_from_presence') = 1 then
     v_parts := v_parts || format(
