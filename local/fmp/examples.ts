@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import type { JsonRow } from "./json.ts";
 
@@ -22,6 +23,26 @@ export class Examples {
   /** Rows of one example file that belong to a symbol. */
   rowsOf(file: string, symbol: string): readonly JsonRow[] {
     return this.rows(file).filter((row) => row.symbol === symbol);
+  }
+}
+
+/** The project's own answers of the documented shapes. */
+const ownExamples = fileURLToPath(new URL("../../tests/fixtures/fmp", import.meta.url));
+
+/** The examples of a folder, or the project's own where it does not exist or none is named. */
+export async function findExamples(folder: string | undefined): Promise<Examples> {
+  for (const candidate of [folder, ownExamples]) {
+    if (candidate !== undefined && await isFolder(candidate)) return await loadExamples(candidate);
+  }
+  return new Examples(ownExamples, new Map());
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 

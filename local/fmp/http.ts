@@ -43,17 +43,20 @@ export function listen(port: number, handler: Handler): Promise<HttpServer> {
   });
 }
 
-/** Reads a request body as text. Throws above `maxBytes`. */
-export async function readBody(request: IncomingMessage, maxBytes = 1_000_000): Promise<string> {
+/** Reads a request body as text; null when it has more than `maxBytes`. */
+export async function readBody(
+  request: IncomingMessage,
+  maxBytes = 1_000_000,
+): Promise<string | null> {
   const decoder = new TextDecoder();
   let text = "";
   let bytes = 0;
   for await (const chunk of request) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw new Error(`Cannot read the request: more than ${maxBytes} bytes`);
-    text += decoder.decode(chunk, { stream: true });
+    // The rest is read and dropped, so that the client gets to read the answer.
+    if (bytes <= maxBytes) text += decoder.decode(chunk, { stream: true });
   }
-  return text + decoder.decode();
+  return bytes > maxBytes ? null : text + decoder.decode();
 }
 
 /** What went over the wire. */
@@ -84,11 +87,13 @@ export async function deliver(reply: Reply, response: ServerResponse): Promise<S
     case "reset":
       socket?.resetAndDestroy();
       return { status: null, bytes: 0 };
-    case "cut": {
+    case "cut":
+    case "stall": {
       const part = body.subarray(0, reply.delivery.bytes);
       response.writeHead(reply.status, headers);
       await new Promise<void>((resolve) => response.write(part, () => resolve()));
-      socket?.destroy();
+      if (reply.delivery.how === "cut") socket?.destroy();
+      else await over;
       return { status: reply.status, bytes: part.length };
     }
   }

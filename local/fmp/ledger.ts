@@ -1,3 +1,6 @@
+/** Which rule refused a call: the key, a limit on calls, the data allowance, or the plan. */
+export type Refusal = "key" | "minute" | "day" | "data" | "plan";
+
 /** One call that reached the simulator. Never holds the key or the query text. */
 export interface FmpCall {
   /** 1 for the first call since the start or the last reset. */
@@ -14,8 +17,10 @@ export interface FmpCall {
   bytes: number;
   /** Real time from arrival to the end of the answer, or null while in flight. */
   durationMs: number | null;
-  /** The call came when the limiter's window was full. */
+  /** The call came when the window of calls per minute was full. */
   violation: boolean;
+  /** What refused it, or null; null also where a fault took the refusal's place. */
+  refusal: Refusal | null;
   /** Kind of the fault that answered, or null. */
   fault: string | null;
 }
@@ -47,6 +52,7 @@ export class Ledger {
       bytes: 0,
       durationMs: null,
       violation: false,
+      refusal: null,
       fault: null,
     };
     this.calls.push(call);

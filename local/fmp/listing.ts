@@ -26,6 +26,17 @@ export interface Business {
   firstFiscalYear: number;
 }
 
+/** The instant that a listing's prices, filings and dividends stand at: now, unless it is dormant. */
+export function tradingTime(listing: Listing, now: Date): Date {
+  const { lastTradedAt } = listing;
+  return lastTradedAt === null || lastTradedAt > now.getTime() ? now : new Date(lastTradedAt);
+}
+
+/** Whether a listing has stopped trading by `now`. */
+export function isDormant(listing: Listing, now: Date): boolean {
+  return listing.lastTradedAt !== null && listing.lastTradedAt <= now.getTime();
+}
+
 /** One security at one exchange. */
 export interface Listing extends Instrument {
   name: string;
@@ -53,6 +64,8 @@ export interface Listing extends Instrument {
   dividend: DividendPlan | null;
   /** null for funds, ETFs and shells: they have no statements. */
   business: Business | null;
+  /** When a dormant listing last traded, milliseconds since 1970; null for those that trade. */
+  lastTradedAt: number | null;
   /** Rows carry the keys that live answers have and the documentation lacks. */
   liveOnlyKeys: boolean;
 }

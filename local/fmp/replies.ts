@@ -8,7 +8,9 @@ export type Delivery =
   /** The connection is reset before the status line. */
   | { how: "reset" }
   /** The head promises the whole body, the connection closes after `bytes` of it. */
-  | { how: "cut"; bytes: number };
+  | { how: "cut"; bytes: number }
+  /** The head promises the whole body, nothing follows after `bytes` of it; it stays open. */
+  | { how: "stall"; bytes: number };
 
 /** One HTTP answer, before it is sent. */
 export interface Reply {
@@ -47,13 +49,52 @@ export const errorBodies = {
   limitReached:
     '{"Error Message":"Limit Reach . Please upgrade your plan or visit our documentation for more details at https://site.financialmodelingprep.com/developer/docs/pricing "}',
   throttled: '{"Error Message": "Limit Reach. ..."}',
-  restrictedEndpoint:
-    "Restricted Endpoint: This endpoint is not available under your current subscription please visit our subscription page to upgrade your plan.",
   legacyEndpoint:
     '{"Error Message":"Legacy Endpoint : Due to Legacy endpoints being no longer supported - This endpoint is only available for legacy users who have valid subscriptions prior August 31, 2025. Please visit our subscription page to upgrade your plan or contact us at https://site.financialmodelingprep.com/developer/docs/pricing"}',
   unknownExchange: "Invalid Exchange Provided.",
   unknownPath: "[]",
 } as const;
+
+const pricing = "https://site.financialmodelingprep.com/developer/docs/pricing";
+
+/** The vendor spells "your plan lacks this value" alike for each parameter. */
+function specialEndpoint(parameter: string): string {
+  return `Premium Query Parameter: 'Special Endpoint : This value set for '${parameter}' is not available under your current subscription please visit our subscription page to upgrade your plan at ${pricing}'`;
+}
+
+/**
+ * Bodies of a 402, by what the plan lacks. Those of the path, of a symbol and of a limit are as
+ * recorded; that of `from` and the object around that of `period` follow reports.
+ */
+export const paymentBodies = {
+  "restricted-endpoint":
+    "Restricted Endpoint: This endpoint is not available under your current subscription please visit our subscription page to upgrade your plan.",
+  "exclusive-endpoint": JSON.stringify({
+    "Error Message":
+      `Exclusive Endpoint : This endpoint is not available under your current subscription agreement, please visit our subscription page to upgrade your plan or contact us at ${pricing}`,
+  }),
+  "symbol": specialEndpoint("symbol"),
+  "period": specialEndpoint("period"),
+  "period-object": JSON.stringify({ "Error Message": specialEndpoint("period") }),
+  "from": specialEndpoint("from"),
+  "limit":
+    "Premium Query Parameter: 'Special Parameters : The values for 'limit' must be between 0 and 5 based on your current subscription.",
+} as const;
+
+/** Names of the bodies of a 402. */
+export type PaymentSpelling = keyof typeof paymentBodies;
+
+/** The header that says when to come back, in one of its two forms. */
+export function retryAfterHeader(
+  seconds: number,
+  as: "seconds" | "http-date",
+  now: Date,
+): Record<string, string> {
+  const value = as === "seconds"
+    ? String(seconds)
+    : new Date(now.getTime() + seconds * 1000).toUTCString();
+  return { "retry-after": value };
+}
 
 /** 400: a required parameter is missing, empty or malformed; one name at a time. */
 export function missingParameter(name: string): Reply {
@@ -68,7 +109,7 @@ export function documentedBody(status: number): string {
     case 401:
       return errorBodies.invalidKey;
     case 402:
-      return errorBodies.restrictedEndpoint;
+      return paymentBodies["restricted-endpoint"];
     case 403:
       return errorBodies.legacyEndpoint;
     case 404:

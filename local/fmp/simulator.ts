@@ -1,64 +1,41 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { control, controlPrefix } from "./control.ts";
-import type { Endpoint, World } from "./endpoints/endpoint.ts";
+import { z } from "zod";
+import { control, controlPrefix, type SimulatorState } from "./control.ts";
+import type { World } from "./endpoints/endpoint.ts";
 import { endpoints } from "./endpoints/index.ts";
-import { Examples, loadExamples } from "./examples.ts";
-import { exchangeRatesPath, exchangeRatesPrefix, latestRates } from "./exchange_rates.ts";
-import { applyFault, type Fault, FaultBoard } from "./faults.ts";
+import { findExamples } from "./examples.ts";
+import { exchangeRatesPath } from "./exchange_rates.ts";
+import { FaultBoard, type FaultSetting } from "./fault_board.ts";
 import { forexPairs } from "./forex.ts";
 import { deliver, listen, readBody } from "./http.ts";
+import { basePath, judge, type Rules } from "./judge.ts";
+import { latencySchema, waitOf } from "./latency.ts";
 import { type FmpCall, Ledger } from "./ledger.ts";
 import { SlidingWindow } from "./limiter.ts";
 import { Market } from "./market.ts";
-import { uniform } from "./random.ts";
-import { errorBodies, missingParameter, type Reply, rowsReply, textReply } from "./replies.ts";
+import { checkOption, type FmpSimulatorOptions } from "./options.ts";
+import { type Plan, planSchema } from "./plans.ts";
+import { DataQuota } from "./quota.ts";
+import { errorBodies, textReply } from "./replies.ts";
+import { type SymbolKind, symbolsByKind } from "./symbol_kinds.ts";
 import { buildUniverse } from "./universe.ts";
 
-export type { Fault } from "./faults.ts";
-export type { FmpCall } from "./ledger.ts";
+export type { FaultSetting } from "./fault_board.ts";
+export type { Fault } from "./fault_kinds.ts";
+export type { Latency } from "./latency.ts";
+export type { FmpCall, Refusal } from "./ledger.ts";
+export type { FmpSimulatorOptions } from "./options.ts";
+export type { Plan } from "./plans.ts";
+export type { SymbolKind } from "./symbol_kinds.ts";
 
-/** Settings of a simulator; every one has a default. */
-export interface FmpSimulatorOptions {
-  /** Port on 127.0.0.1. Default 0: a free one. */
-  port?: number;
-  /** Securities in the universe. Default 300. */
-  symbols?: number;
-  /** Calls with a valid key in any 60 seconds. Default null: no limit; 0 refuses every call. */
-  callsPerMinute?: number | null;
-  /** Send Retry-After (whole seconds) with a 429 of the limiter. Default false. */
-  retryAfter?: boolean;
-  /** The only key that is accepted. Default "simulator-key". */
-  apiKey?: string;
-  /**
-   * Folder with recorded answers. Default, and when it does not exist: the project's fixtures.
-   * A recorded row gives the constant values of its symbol (names, ids, filed statements); prices,
-   * volumes and times keep moving.
-   */
-  examplesDir?: string;
-  /**
-   * Answers recorded rows as they are, moving values included. The other symbols keep moving;
-   * `now` can stop them. Default false.
-   */
-  frozen?: boolean;
-  /** Chooses the invented securities and every walk. Default 1. */
-  seed?: number;
-  /** Mean wait before an answer in milliseconds, with a quarter of jitter. Default 20; 0: none. */
-  latencyMs?: number;
-  /** Calls that stay in the ledger. Default 100 000; older ones are only counted. */
-  ledgerSize?: number;
-  /** The clock of prices, limiter and ledger. Default the system's. Latency is always real time. */
-  now?: () => Date;
-  /** Stops the simulator. */
-  signal?: AbortSignal;
-}
+const dayMs = 86_400_000;
 
 /** A running simulator. */
 export interface FmpSimulator {
   /** Base of the endpoints with /stable and no slash at the end. */
   url: string;
-  /** Base of the control paths: faults, ledger, reset. */
+  /** Base of the control paths; see `control`. */
   controlUrl: string;
   /** Where the other provider, who wants no key, gives the exchange rates of the US dollar. */
   exchangeRatesUrl: string;
@@ -72,104 +49,118 @@ export interface FmpSimulator {
   readonly ledger: readonly FmpCall[];
   /** Calls since the start or the last reset. */
   readonly calls: number;
-  /** Calls that came when the limiter's window was full. */
+  /** Calls that came when the window of calls per minute was full. */
   readonly violations: number;
-  /** Puts a fault in force for an endpoint or for all ("*"); null removes it. */
-  setFault(endpoint: string, fault: Fault | null): void;
-  /** Forgets calls, violations and faults, and empties the limiter's window. */
+  /** Bytes booked in the window of the data allowance. */
+  readonly dataBytes: number;
+  /** Symbols of each kind, "index" and "unknown" ones beyond `symbols` included. */
+  symbolsOf(kind: SymbolKind): readonly string[];
+  /**
+   * Puts a fault in force for an endpoint or for all ("*"), or several, of which the first that
+   * matches a call answers it; null removes them.
+   */
+  setFault(endpoint: string, fault: FaultSetting | null): void;
+  /** Changes the plan; null answers everything. */
+  setPlan(plan: Plan | null): void;
+  /** Changes the data allowance in bytes; null takes it away. */
+  setDataAllowance(bytes: number | null): void;
+  /**
+   * Forgets calls, violations, faults and bytes, empties the windows, and brings back the plan and
+   * the allowance of the start.
+   */
   reset(): void;
   /** Closes every connection, answered or not. Calling it again changes nothing. */
   stop(): Promise<void>;
 }
 
-const ownExamples = fileURLToPath(new URL("../../tests/fixtures/fmp", import.meta.url));
-const basePath = "/stable/";
-
 /**
  * Starts a stand-in for the vendor's stable REST interface on 127.0.0.1, and for the provider of
- * exchange rates beside it, whose calls are in the ledger and outside the limiter.
- *
- * A call is judged in this order: method, key (401), rate limit (429), retired path (403), unknown
- * path (404), fault, required parameters (400), rows. Only calls with a valid key take a place in
- * the limiter's window.
+ * exchange rates beside it, whose calls are in the ledger and outside every limit. `judge` tells in
+ * which order a call is judged. Throws on options that make no sense.
  */
 export async function startFmpSimulator(options: FmpSimulatorOptions = {}): Promise<FmpSimulator> {
   const {
     port = 0,
     symbols = 300,
+    dormantShare = 0,
     callsPerMinute = null,
+    callsPerDay = null,
     retryAfter = false,
+    dataAllowanceBytes = null,
+    dataQuotaAnswer = { status: 429, body: errorBodies.limitReached },
+    plan = null,
     apiKey = "simulator-key",
     frozen = false,
     seed = 1,
     latencyMs = 20,
+    latency = { shape: "uniform", minMs: latencyMs * 0.75, maxMs: latencyMs * 1.25 },
     ledgerSize = 100_000,
     now = () => new Date(),
     signal,
   } = options;
   signal?.throwIfAborted();
 
-  const universe = buildUniverse(seed, symbols);
+  const waits = checkOption("latency", latencySchema, latency);
+  const universe = buildUniverse(seed, symbols, dormantShare);
   const examples = await findExamples(options.examplesDir);
   const market = new Market(seed);
   const forex = forexPairs();
-  const limiter = new SlidingWindow(callsPerMinute);
   const ledger = new Ledger(ledgerSize);
-  const faults = new FaultBoard(new Set([...endpoints.keys(), exchangeRatesPath]));
+  const { body } = dataQuotaAnswer;
+  const status = checkOption(
+    "dataQuotaAnswer.status",
+    z.int().min(200).max(599),
+    dataQuotaAnswer.status,
+  );
+  const rules: Rules = {
+    apiKey,
+    perMinute: new SlidingWindow(callsPerMinute),
+    perDay: new SlidingWindow(callsPerDay, dayMs),
+    retryAfterAs: retryAfter === true ? "seconds" : retryAfter === false ? null : retryAfter,
+    data: new DataQuota(dataAllowanceBytes),
+    dataQuotaAnswer: textReply(status, typeof body === "string" ? body : JSON.stringify(body)),
+    plan: checkOption("plan", planSchema, plan),
+    faults: new FaultBoard(new Set([...endpoints.keys(), exchangeRatesPath]), seed),
+    seed,
+  };
   const stopping = new AbortController();
 
+  const setPlan = (wanted: Plan | null) => {
+    rules.plan = checkOption("plan", planSchema, wanted);
+  };
+  const setDataAllowance = (bytes: number | null) => rules.data.allow(bytes);
   const reset = () => {
     ledger.reset();
-    limiter.reset();
-    faults.reset();
+    rules.perMinute.reset();
+    rules.perDay.reset();
+    rules.data.reset();
+    rules.faults.reset();
+    setPlan(plan);
+    setDataAllowance(dataAllowanceBytes);
   };
-
-  /** The answer to a call and how much longer than usual it takes. */
-  function decide(request: IncomingMessage, url: URL, call: FmpCall, at: Date): Decision {
-    if (request.method !== "GET") return { reply: textReply(405, ""), extraMs: 0 };
-    const key = url.searchParams.get("apikey") ?? request.headers.apikey;
-    const world: World = { universe, market, forex, examples, frozen, now: at };
-    if (url.pathname.startsWith(exchangeRatesPrefix)) {
-      const base = url.pathname.slice(exchangeRatesPrefix.length);
-      return withFault(call, latestRates(base, key !== undefined, world));
-    }
-    if (key !== apiKey) return { reply: textReply(401, errorBodies.invalidKey), extraMs: 0 };
-    const { admitted, retryAfterMs } = limiter.admit(at.getTime());
-    if (!admitted) {
-      call.violation = true;
-      const headers: Record<string, string> = retryAfter
-        ? { "retry-after": String(Math.ceil(retryAfterMs / 1000)) }
-        : {};
-      return { reply: textReply(429, errorBodies.limitReached, headers), extraMs: 0 };
-    }
-    if (/^\/api\/v[34]\//.test(url.pathname)) {
-      return { reply: textReply(403, errorBodies.legacyEndpoint), extraMs: 0 };
-    }
-    const endpoint = url.pathname.startsWith(basePath) ? endpoints.get(call.endpoint) : undefined;
-    if (!endpoint) return { reply: textReply(404, errorBodies.unknownPath), extraMs: 0 };
-    return withFault(call, answer(endpoint, url.searchParams, world));
-  }
-
-  function withFault(call: FmpCall, right: Reply): Decision {
-    const fault = faults.take(call.endpoint, call.symbols);
-    if (!fault) return { reply: right, extraMs: 0 };
-    call.fault = fault.kind;
-    return {
-      reply: applyFault(fault, right),
-      extraMs: fault.kind === "slow" ? fault.delayMs : 0,
-    };
-  }
+  const state = (): SimulatorState => ({
+    calls: ledger.total,
+    violations: rules.perMinute.violations,
+    plan: rules.plan,
+    data: {
+      usedBytes: rules.data.usedBytes(now().getTime()),
+      allowanceBytes: rules.data.allowanceBytes,
+    },
+  });
+  const byKind = () => symbolsByKind(universe, seed, now());
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const started = performance.now();
     const at = now();
     const url = new URL(request.url ?? "/", "http://127.0.0.1");
     if (url.pathname.startsWith(controlPrefix)) {
-      const body = await readBody(request);
-      const reply = control(request.method ?? "GET", url, body, {
-        faults,
-        ledger: { calls: ledger.calls, total: ledger.total },
-        violations: limiter.violations,
+      const reply = control(request.method ?? "GET", url, await readBody(request), {
+        faults: rules.faults,
+        ledger,
+        state,
+        symbols: byKind,
+        setPlan,
+        setDataAllowance,
         reset,
       });
       await deliver(reply, response);
@@ -178,16 +169,19 @@ export async function startFmpSimulator(options: FmpSimulatorOptions = {}): Prom
     const call = ledger.open(at.getTime(), endpointName(url), symbolsOf(url));
     const gone = new AbortController();
     response.once("close", () => gone.abort());
-    const { reply, extraMs } = decide(request, url, call, at);
-    const jitter = 0.75 + 0.5 * uniform(seed, "latency", call.id);
+    const { headers: { apikey }, method = "GET" } = request;
+    const headerKey = typeof apikey === "string" ? apikey : undefined;
+    const world: World = { universe, market, forex, examples, frozen, now: at };
+    const { reply, extraMs } = judge({ method, url, headerKey }, call, world, rules);
     const waited = await pause(
-      latencyMs * jitter + extraMs,
+      waitOf(waits, seed, "latency", call.id) + extraMs,
       AbortSignal.any([gone.signal, stopping.signal]),
     );
     if (waited) {
       const sent = await deliver(reply, response);
       call.status = sent.status;
       call.bytes = sent.bytes;
+      if (isVendors(url) && call.refusal === null) rules.data.book(call.time, sent.bytes);
     }
     call.durationMs = performance.now() - started;
   }
@@ -224,25 +218,23 @@ export async function startFmpSimulator(options: FmpSimulatorOptions = {}): Prom
       return ledger.total;
     },
     get violations() {
-      return limiter.violations;
+      return rules.perMinute.violations;
     },
-    setFault: (endpoint, fault) => faults.set(endpoint, fault),
+    get dataBytes() {
+      return state().data.usedBytes;
+    },
+    symbolsOf: (kind) => byKind()[kind],
+    setFault: (endpoint, fault) => rules.faults.set(endpoint, fault),
+    setPlan,
+    setDataAllowance,
     reset,
     stop,
   };
 }
 
-interface Decision {
-  reply: Reply;
-  extraMs: number;
-}
-
-/** The right answer of an endpoint. An empty required parameter counts as missing. */
-function answer(endpoint: Endpoint, query: URLSearchParams, world: World): Reply {
-  const missing = endpoint.required.find((name) => !query.get(name));
-  if (missing !== undefined) return missingParameter(missing);
-  const rows = endpoint.answer(query, world);
-  return Array.isArray(rows) ? rowsReply(rows) : rows;
+/** Whether a path is the vendor's, not the other provider's. */
+function isVendors(url: URL): boolean {
+  return url.pathname.startsWith(basePath);
 }
 
 function endpointName(url: URL): string {
@@ -265,22 +257,6 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<boolean
     return true;
   } catch (error) {
     if (signal.aborted) return false;
-    throw error;
-  }
-}
-
-async function findExamples(folder: string | undefined): Promise<Examples> {
-  for (const candidate of [folder, ownExamples]) {
-    if (candidate !== undefined && await isFolder(candidate)) return await loadExamples(candidate);
-  }
-  return new Examples(ownExamples, new Map());
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { day, isoDate, plusDays, weekdayFrom } from "./calendar.ts";
-import type { Business, Listing } from "./listing.ts";
+import { type Business, type Listing, tradingTime } from "./listing.ts";
 import { between, round, uniform } from "./random.ts";
 
 export type Period = "FY" | "Q1" | "Q2" | "Q3" | "Q4";
@@ -18,12 +18,13 @@ export interface Statement {
   cash: Record<string, number>;
 }
 
-/** Statements filed by `now`, newest first, the year before its fourth quarter. */
+/** Statements filed by `now` (by the last trade of a dormant listing), newest first, the year before its fourth quarter. */
 export function* statementsOf(listing: Listing, now: Date): Generator<Statement, void> {
   const { business } = listing;
   if (!business) return;
-  const today = isoDate(now);
-  for (let year = now.getUTCFullYear() + 1; year >= business.firstFiscalYear; year--) {
+  const then = tradingTime(listing, now);
+  const today = isoDate(then);
+  for (let year = then.getUTCFullYear() + 1; year >= business.firstFiscalYear; year--) {
     const quarters = ([1, 2, 3, 4] as const).map((number) =>
       quarterOf(listing, business, year, number)
     );

@@ -1,8 +1,8 @@
+import { day, plusDays } from "./calendar.ts";
 import { exchangeOf } from "./exchanges.ts";
 import type { Listing, ListingKind } from "./listing.ts";
 import { between, pick, round, uniform } from "./random.ts";
 import { completeListing, type Facts, wellKnownListings } from "./well_known.ts";
-import type { Instrument } from "./market.ts";
 
 /** Everything the simulated vendor has a profile for. */
 export interface Universe {
@@ -11,52 +11,33 @@ export interface Universe {
   bySymbol: ReadonlyMap<string, Listing>;
 }
 
-/** Builds the first `size` listings of the universe that belongs to `seed`. */
-export function buildUniverse(seed: number, size: number): Universe {
+/**
+ * Builds the first `size` listings of the universe that belongs to `seed`. Of the invented ones
+ * `dormantShare` (0 to 1) have stopped trading; which, does not depend on the size.
+ */
+export function buildUniverse(seed: number, size: number, dormantShare = 0): Universe {
   if (!Number.isInteger(size) || size < 1) {
     throw new Error(`Cannot build a universe of ${size} symbols: a whole number from 1 is wanted`);
+  }
+  if (!(dormantShare >= 0 && dormantShare <= 1)) {
+    throw new Error(`Cannot make ${dormantShare} of the symbols dormant: wanted a part of 1`);
   }
   const bySymbol = new Map<string, Listing>();
   for (const listing of wellKnownListings().slice(0, size)) bySymbol.set(listing.symbol, listing);
   for (let index = 0; bySymbol.size < size; index++) {
-    const listing = inventListing(seed, index);
+    const listing = putToSleep(inventListing(seed, index), dormantShare);
     if (!bySymbol.has(listing.symbol)) bySymbol.set(listing.symbol, listing);
   }
   return { listings: [...bySymbol.values()], bySymbol };
 }
 
-/** Instruments that have a quote and nothing else: indices, crypto, commodities. */
-export interface QuoteOnly extends Instrument {
-  name: string;
-  exchange: string;
-  /** Units in circulation, or null where the vendor gives no market value. */
-  units: number | null;
+/** The same listing, or one that stopped trading on some Friday from 2019 to mid 2025. */
+function putToSleep(listing: Listing, share: number): Listing {
+  if (share === 0 || uniform(listing.symbol, "dormant") >= share) return listing;
+  const firstFriday = day(2019, 1, 4);
+  const weeks = Math.floor(between(0, 338, listing.symbol, "last traded"));
+  return { ...listing, lastTradedAt: plusDays(firstFriday, weeks * 7).getTime() + 20 * 3_600_000 };
 }
-
-/** The quote-only instruments by symbol. */
-export const quoteOnly: ReadonlyMap<string, QuoteOnly> = new Map(
-  ([
-    ["^GSPC", "S&P 500", "INDEX", 6730, 0.15, 5_200_000_000, null],
-    ["^IXIC", "NASDAQ Composite", "INDEX", 22900, 0.2, 8_900_000_000, null],
-    ["BTCUSD", "Bitcoin USD", "CRYPTO", 108000, 0.5, 61_000, 19_950_000],
-    ["ETHUSD", "Ethereum USD", "CRYPTO", 3900, 0.65, 9_400_000, 120_700_000],
-    ["GCUSD", "Gold Futures", "COMMODITY", 4010, 0.18, 190_000, null],
-    ["CLUSD", "Crude Oil", "COMMODITY", 61.5, 0.35, 310_000, null],
-  ] as const).map(([symbol, name, exchange, basePrice, volatility, averageVolume, units]) => [
-    symbol,
-    {
-      symbol,
-      name,
-      exchange,
-      basePrice,
-      volatility,
-      averageVolume,
-      units,
-      places: 2,
-      fractionalVolume: exchange === "CRYPTO",
-    },
-  ]),
-);
 
 const firstWords = [
   "Alder",

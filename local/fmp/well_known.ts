@@ -173,6 +173,7 @@ export function completeListing(
       endsOnSaturday: facts.saturday ?? false,
       firstFiscalYear: facts.ipo ? Math.max(1990, Number(facts.ipo.slice(0, 4)) - 1) : 2004,
     },
+    lastTradedAt: null,
     liveOnlyKeys: facts.cik !== undefined || uniform(symbol, "live keys") < 0.6,
   };
 }

@@ -440,6 +440,8 @@ returns table (
 language plpgsql
 volatile
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -472,12 +474,20 @@ begin
            ceil(p_batch_size::numeric / count(*) over ()
                 * row_number() over (order by p.provider))::integer
       from public.api_providers_v2 as p
-     where (select count(*) from public.api_providers_v2) = 1
+        -- A cursor that is in use means a backlog, and spares the look past what others hold.
+     where exists (
+             select 1
+               from switchyard.claim_cursors as c
+              where c.provider = p.provider and c.next_pass_at > clock_timestamp())
         or exists (
              select 1
                from switchyard.api_call_queue_v2_live as q
-              where q.provider = p.provider and q.status = 'pending'
+              where q.provider = p.provider and not q.delayed and q.status = 'pending'
                 and q.run_after <= clock_timestamp())
+        or exists (
+             select 1
+               from switchyard.api_call_queue_v2_live as q
+              where q.provider = p.provider and q.delayed and q.run_after <= clock_timestamp())
      order by p.provider
   loop
     continue when v_claimed_so_far >= v_share;

@@ -1,22 +1,24 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
-import {
-  type Fault,
-  type FmpSimulator,
-  type FmpSimulatorOptions,
-  startFmpSimulator,
-} from "../../local/fmp/simulator.ts";
 import { endpoints } from "../../local/fmp/endpoints/index.ts";
-import { SlidingWindow } from "../../local/fmp/limiter.ts";
-
-type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
-type Row = Record<string, Json>;
+import { startFmpSimulator } from "../../local/fmp/simulator.ts";
+import {
+  type Answer,
+  authorised,
+  call,
+  clock,
+  fetchAnswer,
+  oneRow,
+  type Row,
+  rowsOf,
+  start,
+  until,
+} from "./fmp_client.ts";
 
 const fixtures = fileURLToPath(new URL("../fixtures/fmp", import.meta.url));
 const documented = fileURLToPath(new URL("../../../shared/fmp/examples", import.meta.url));
 const examplesDir = folderExists(documented) ? documented : fixtures;
-const clock = () => new Date("2026-06-08T15:04:05Z");
 
 /** Keys that live answers carry and the documented examples lack. */
 const liveOnly = ["capitalLeaseObligationsNonCurrent", "dividendPerShareTTM"];
@@ -327,6 +329,18 @@ Deno.test("each documented error has its status and body, labelled as JSON", asy
     "required parameter missing, empty or malformed": () => call(simulator, "quote?symbol="),
     "unknown exchange code on exchange-market-hours / holidays-by-exchange": () =>
       call(simulator, "holidays-by-exchange?exchange=NOWHERE"),
+    "symbol, period or from value outside the plan": () => {
+      simulator.setPlan("starter");
+      return call(simulator, "profile?symbol=VFV.TO");
+    },
+    "limit value outside the plan": () => {
+      simulator.setPlan("free");
+      return call(simulator, "income-statement?symbol=AAPL&limit=6");
+    },
+    "endpoint not in the plan, JSON wording": () => {
+      simulator.setPlan("premium");
+      return call(simulator, "batch-forex-quotes");
+    },
     "unknown path": () => call(simulator, "company-symbol-list"),
     "unknown symbol on any per-symbol endpoint": () => call(simulator, "profile?symbol=NOSUCH"),
     "call quota or rate limit reached": async () => {
@@ -335,6 +349,7 @@ Deno.test("each documented error has its status and body, labelled as JSON", asy
     },
   };
   for (const row of readRows(`${fixtures}/error-bodies.json`)) {
+    simulator.reset();
     const answer = await answers[String(row.case)]?.();
     assert.ok(answer, `no request for "${row.case}"`);
     assert.deepEqual([answer.status, answer.body], [row.status, row.body], String(row.case));
@@ -373,73 +388,6 @@ Deno.test("required parameters are reported one at a time", async () => {
   }
 });
 
-Deno.test("the window admits exactly its limit and reopens at the sixtieth second", () => {
-  const window = new SlidingWindow(3);
-  const admitted = (at: number) => window.admit(at).admitted;
-  assert.deepEqual([0, 10, 20].map(admitted), [true, true, true]);
-  assert.deepEqual([20, 59_999].map(admitted), [false, false]);
-  assert.deepEqual(window.admit(59_999), { admitted: false, retryAfterMs: 1 });
-  assert.deepEqual([60_000, 60_009, 60_010, 60_019, 60_020].map(admitted), [
-    true,
-    false,
-    true,
-    false,
-    true,
-  ]);
-  assert.equal(window.violations, 5);
-});
-
-Deno.test("no sixty seconds ever hold more admitted calls than the limit", () => {
-  const limit = 7;
-  const window = new SlidingWindow(limit);
-  const admitted: number[] = [];
-  let at = 0;
-  for (let step = 0; step < 20_000; step++) {
-    at += (step * 7919) % 4_001;
-    if (window.admit(at).admitted) admitted.push(at);
-  }
-  for (const [index, time] of admitted.entries()) {
-    const later = admitted[index + limit];
-    assert.ok(later === undefined || later - time >= 60_000);
-  }
-});
-
-Deno.test("a limit of zero refuses every call and a bad limit is an error", () => {
-  assert.equal(new SlidingWindow(0).admit(0).admitted, false);
-  assert.throws(() => new SlidingWindow(1.5), /Cannot limit calls: 1\.5/);
-});
-
-Deno.test("the served limiter follows the injected clock and counts violations", async () => {
-  let now = clock().getTime();
-  await using simulator = await start({
-    callsPerMinute: 2,
-    retryAfter: true,
-    now: () => new Date(now),
-  });
-  const status = async () => (await call(simulator, "quote?symbol=AAPL")).status;
-  assert.deepEqual([await status(), await status(), await status()], [200, 200, 429]);
-  now += 59_000;
-  const refused = await call(simulator, "quote?symbol=AAPL");
-  assert.deepEqual([refused.status, refused.retryAfter], [429, "1"]);
-  assert.equal(simulator.violations, 2);
-  now += 1_000;
-  assert.equal(await status(), 200);
-  assert.deepEqual(simulator.ledger.map((each) => each.violation), [
-    false,
-    false,
-    true,
-    true,
-    false,
-  ]);
-});
-
-Deno.test("a call without a valid key takes no place in the window", async () => {
-  await using simulator = await start({ callsPerMinute: 1 });
-  assert.equal((await fetchAnswer(`${simulator.url}/quote?symbol=AAPL`)).status, 401);
-  assert.equal((await call(simulator, "quote?symbol=AAPL")).status, 200);
-  assert.equal(simulator.violations, 0);
-});
-
 Deno.test("the ledger has one entry for each call with symbols, status, bytes and time", async () => {
   await using simulator = await start({});
   const answer = await call(simulator, "batch-quote?symbols=AAPL,MSFT");
@@ -470,93 +418,6 @@ Deno.test("the ledger keeps the newest calls and counts all of them", async () =
   assert.equal(simulator.ledger.at(-1)?.id, 25);
 });
 
-Deno.test("a status fault sends its body and headers as often as it says", async () => {
-  await using simulator = await start({});
-  simulator.setFault("quote", {
-    kind: "status",
-    status: 503,
-    body: "Busy",
-    headers: { "retry-after": "7" },
-    times: 2,
-  });
-  for (let index = 0; index < 2; index++) {
-    const answer = await call(simulator, "quote?symbol=AAPL");
-    assert.deepEqual([answer.status, answer.body, answer.retryAfter], [503, "Busy", "7"]);
-  }
-  assert.equal((await call(simulator, "quote?symbol=AAPL")).status, 200);
-  assert.deepEqual(simulator.ledger.map((each) => each.fault), ["status", "status", null]);
-});
-
-Deno.test("a fault for some symbols leaves the others alone, also within one answer", async () => {
-  await using simulator = await start({});
-  simulator.setFault("quote", { kind: "status", status: 500, symbols: ["MSFT"] });
-  assert.equal((await call(simulator, "quote?symbol=AAPL")).status, 200);
-  assert.equal((await call(simulator, "quote?symbol=MSFT")).status, 500);
-  simulator.setFault("batch-quote", { kind: "wrong-shape", drop: ["price"], symbols: ["MSFT"] });
-  const [apple, microsoft] = await rowsOf(simulator, "batch-quote?symbols=AAPL,MSFT");
-  assert.deepEqual(["price" in (apple ?? {}), "price" in (microsoft ?? {})], [true, false]);
-});
-
-Deno.test("shape faults drop, retype, rename and unwrap", async () => {
-  await using simulator = await start({});
-  const one = async (fault: Fault): Promise<Json> => {
-    simulator.setFault("quote", { ...fault, times: 1 });
-    return JSON.parse((await call(simulator, "quote?symbol=AAPL")).body);
-  };
-  const first = (value: Json): Row => {
-    assert.ok(Array.isArray(value) && isRow(value[0]));
-    return value[0];
-  };
-  const right = await oneRow(simulator, "quote?symbol=AAPL");
-  const { timestamp: _timestamp, ...dropped } = right;
-  assert.deepEqual(first(await one({ kind: "wrong-shape", drop: ["timestamp"] })), dropped);
-  assert.equal(
-    first(await one({ kind: "wrong-shape", retype: { price: "12.5" } })).price,
-    "12.5",
-  );
-  assert.deepEqual(await one({ kind: "wrong-shape", unwrap: true }), right);
-  const renamed = first(await one({ kind: "rename-key", from: "price", to: "lastPrice" }));
-  assert.deepEqual([renamed.lastPrice, "price" in renamed], [right.price, false]);
-  assert.deepEqual(await one({ kind: "empty" }), []);
-  assert.deepEqual(await one({ kind: "error-object", message: "No" }), { "Error Message": "No" });
-});
-
-Deno.test("truncated and bare text answers are not JSON", async () => {
-  await using simulator = await start({});
-  simulator.setFault("quote", { kind: "truncated", times: 1 });
-  const cut = await call(simulator, "quote?symbol=AAPL");
-  assert.equal(cut.status, 200);
-  assert.throws(() => JSON.parse(cut.body), SyntaxError);
-  simulator.setFault("quote", { kind: "truncated", closeEarly: true, times: 1 });
-  await assert.rejects(call(simulator, "quote?symbol=AAPL"), TypeError);
-  simulator.setFault("quote", { kind: "not-json", times: 1 });
-  const bare = await call(simulator, "quote?symbol=AAPL");
-  assert.throws(() => JSON.parse(bare.body), SyntaxError);
-  assert.equal((await call(simulator, "quote?symbol=AAPL")).status, 200);
-});
-
-Deno.test("a reset fault breaks the connection before any status", async () => {
-  await using simulator = await start({});
-  simulator.setFault("*", { kind: "reset" });
-  await assert.rejects(call(simulator, "quote?symbol=AAPL"), TypeError);
-  await until(() => simulator.ledger.at(-1)?.durationMs !== null);
-  assert.equal(simulator.ledger.at(-1)?.status, null);
-  simulator.setFault("*", null);
-  assert.equal((await call(simulator, "quote?symbol=AAPL")).status, 200);
-});
-
-Deno.test("a timeout fault never answers and the ledger notes when the client gives up", async () => {
-  await using simulator = await start({});
-  simulator.setFault("quote", { kind: "timeout" });
-  const client = new AbortController();
-  const waiting = fetch(authorised(simulator, "quote?symbol=AAPL"), { signal: client.signal });
-  await until(() => simulator.ledger.length === 1);
-  client.abort();
-  await assert.rejects(waiting, { name: "AbortError" });
-  await until(() => simulator.ledger[0]?.durationMs !== null);
-  assert.deepEqual([simulator.ledger[0]?.status, simulator.ledger[0]?.bytes], [null, 0]);
-});
-
 Deno.test("stop closes calls that were never answered and may be called twice", async () => {
   const simulator = await startFmpSimulator({ latencyMs: 0 });
   simulator.setFault("quote", { kind: "timeout" });
@@ -577,93 +438,6 @@ Deno.test("an aborted signal stops the simulator and forbids starting one", asyn
   await assert.rejects(fetch(simulator.url), TypeError);
   await assert.rejects(startFmpSimulator({ signal: owner.signal }), { name: "AbortError" });
 });
-
-Deno.test("answers wait for the latency and a slow fault adds to it", async () => {
-  await using simulator = await start({ latencyMs: 40 });
-  simulator.setFault("quote", { kind: "slow", delayMs: 60, times: 1 });
-  await call(simulator, "quote?symbol=AAPL");
-  await call(simulator, "quote?symbol=AAPL");
-  await until(() => simulator.ledger.every((each) => each.durationMs !== null));
-  const [slow, usual] = simulator.ledger.map((each) => each.durationMs ?? 0);
-  assert.ok((slow ?? 0) >= 89, `the slow call took ${slow} ms`);
-  assert.ok((usual ?? 0) >= 29, `the usual call took ${usual} ms`);
-});
-
-Deno.test("an unknown endpoint or a bad fault is refused with the reason", async () => {
-  await using simulator = await start({});
-  assert.throws(() => simulator.setFault("quotes", { kind: "empty" }), /on "quotes": use "\*" or/);
-  assert.throws(
-    () => simulator.setFault("quote", { kind: "wrong-shape" }),
-    /wants drop, retype or unwrap/,
-  );
-});
-
-Deno.test("other processes set faults, read the ledger and reset over HTTP", async () => {
-  await using simulator = await start({});
-  const post = (path: string, body: string) =>
-    fetchAnswer(`${simulator.controlUrl}/${path}`, { method: "POST", body });
-  const fault = { kind: "status", status: 500, times: 1 };
-  const set = await post("faults", JSON.stringify({ endpoint: "quote", fault }));
-  assert.deepEqual([set.status, JSON.parse(set.body)], [200, { quote: fault }]);
-  assert.equal((await call(simulator, "quote?symbol=AAPL")).status, 500);
-  await call(simulator, "quote?symbol=MSFT");
-  const all = JSON.parse((await fetchAnswer(`${simulator.controlUrl}/ledger`)).body);
-  assert.deepEqual([all.calls, all.violations, all.ledger.length], [2, 0, 2]);
-  const later = JSON.parse((await fetchAnswer(`${simulator.controlUrl}/ledger?after=1`)).body);
-  assert.deepEqual(later.ledger.map((each: { symbols: string[] }) => each.symbols), [["MSFT"]]);
-  assert.equal((await post("faults", "{")).status, 400);
-  assert.equal((await post("faults", '{"endpoint":"quote","fault":{"kind":"odd"}}')).status, 400);
-  assert.equal((await post("faults", '{"endpoint":"x","fault":null}')).status, 400);
-  assert.equal((await post("elsewhere", "")).status, 404);
-  assert.equal((await post("reset", "")).status, 200);
-  assert.equal(simulator.calls, 0);
-});
-
-interface Answer {
-  status: number;
-  body: string;
-  contentType: string;
-  retryAfter: string | null;
-}
-
-/** A simulator without latency and with a clock that stands still, stopped at the end of a scope. */
-async function start(options: FmpSimulatorOptions): Promise<FmpSimulator & AsyncDisposable> {
-  const simulator = await startFmpSimulator({ latencyMs: 0, now: clock, ...options });
-  // Object.assign would read the getters once; a prototype keeps them alive.
-  return Object.create(simulator, {
-    [Symbol.asyncDispose]: { value: () => simulator.stop() },
-  });
-}
-
-function authorised(simulator: FmpSimulator, path: string): string {
-  return `${simulator.url}/${path}${path.includes("?") ? "&" : "?"}apikey=${simulator.apiKey}`;
-}
-
-async function fetchAnswer(url: string, init: RequestInit = {}): Promise<Answer> {
-  const response = await fetch(url, init);
-  return {
-    status: response.status,
-    body: await response.text(),
-    contentType: response.headers.get("content-type") ?? "",
-    retryAfter: response.headers.get("retry-after"),
-  };
-}
-
-function call(simulator: FmpSimulator, path: string): Promise<Answer> {
-  return fetchAnswer(authorised(simulator, path));
-}
-
-async function rowsOf(simulator: FmpSimulator, path: string): Promise<Row[]> {
-  const answer = await call(simulator, path);
-  assert.equal(answer.status, 200, `${path}: ${answer.body}`);
-  return JSON.parse(answer.body);
-}
-
-async function oneRow(simulator: FmpSimulator, path: string): Promise<Row> {
-  const [row, ...more] = await rowsOf(simulator, path);
-  assert.ok(row && more.length === 0, `${path} does not answer one row`);
-  return row;
-}
 
 function readRows(path: string): Row[] {
   return JSON.parse(Deno.readTextFileSync(path));
@@ -692,17 +466,4 @@ function shape(row: Row, other: Row): Record<string, string> {
       value === null || other[key] === null ? "any" : typeof value,
     ]);
   return Object.fromEntries(types);
-}
-
-function isRow(value: Json | undefined): value is Row {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Waits until a condition holds; fails after two seconds. */
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 2_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `the condition never held: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
 }

@@ -1,6 +1,7 @@
 import { day, isoDate, plusDays, weekdayFrom } from "../calendar.ts";
 import { overlay } from "../examples.ts";
 import type { JsonRow } from "../json.ts";
+import { tradingTime } from "../listing.ts";
 import { hash32, round, uniform } from "../random.ts";
 import { type Endpoint, symbolEndpoint, wholeNumber } from "./endpoint.ts";
 
@@ -16,7 +17,7 @@ export const dividends: Endpoint = symbolEndpoint("dividends", (symbol, query, w
   const examples = world.examples.rowsOf("dividends", symbol);
   if (world.frozen && examples.length > 0) return [...examples];
   const count = paymentsPerYear[plan.frequency];
-  const horizon = isoDate(plusDays(world.now, announcedDays));
+  const horizon = isoDate(plusDays(tradingTime(listing, world.now), announcedDays));
   const thisYear = world.now.getUTCFullYear();
   const firstYear = Math.max(1995, Number(listing.ipoDate.slice(0, 4)) + 1 || 2008);
   const phase = Math.floor(uniform(symbol, "dividend phase") * 12 / count);

@@ -1,6 +1,7 @@
 import { day, isoDate } from "../calendar.ts";
 import { overlay } from "../examples.ts";
 import type { JsonRow } from "../json.ts";
+import { tradingTime } from "../listing.ts";
 import { between, uniform } from "../random.ts";
 import { type Endpoint, symbolEndpoint, wholeNumber } from "./endpoint.ts";
 
@@ -15,10 +16,11 @@ export const gradesHistorical: Endpoint = symbolEndpoint(
     if (listing?.kind !== "stock" || !followed) return [];
     const examples = world.examples.rowsOf("grades-historical", symbol);
     if (world.frozen && examples.length > 0) return [...examples];
+    const now = tradingTime(listing, world.now);
     const analysts = between(4, 45, symbol, "analysts");
     const rows: JsonRow[] = [];
     for (let month = 0;; month++) {
-      const date = day(world.now.getUTCFullYear(), world.now.getUTCMonth() + 1 - month, 1);
+      const date = day(now.getUTCFullYear(), now.getUTCMonth() + 1 - month, 1);
       if (date.getUTCFullYear() < firstYear) break;
       const text = isoDate(date);
       const count = (share: number, what: string) =>

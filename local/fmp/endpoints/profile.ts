@@ -4,6 +4,7 @@ import type { JsonRow, JsonValue } from "../json.ts";
 import type { Listing } from "../listing.ts";
 import { round, uniform } from "../random.ts";
 import { type Endpoint, symbolEndpoint, type World } from "./endpoint.ts";
+import { listingTick } from "./listing_tick.ts";
 
 /** `profile`: one row of 36 fields. Funds and shells have nulls where companies have texts. */
 export const profile: Endpoint = symbolEndpoint("profile", (symbol, _query, world) => {
@@ -74,7 +75,7 @@ export function lastDividend(listing: Listing): number {
 }
 
 function profileRow(listing: Listing, world: World): JsonRow {
-  const tick = world.market.tick(listing, world.now.getTime());
+  const tick = listingTick(listing, world);
   const isShell = listing.kind === "shell";
   return {
     symbol: listing.symbol,
@@ -86,7 +87,7 @@ function profileRow(listing: Listing, world: World): JsonRow {
     change: tick.change,
     changePercentage: tick.changePercentage,
     volume: tick.volume,
-    averageVolume: isShell ? round(listing.averageVolume + 0.4375, 4) : listing.averageVolume,
+    averageVolume: isShell ? round(tick.averageVolume + 0.4375, 4) : tick.averageVolume,
     companyName: listing.name,
     currency: isShell ? null : listing.currency,
     cik: listing.cik,
@@ -99,7 +100,7 @@ function profileRow(listing: Listing, world: World): JsonRow {
     ipoDate: listing.ipoDate,
     defaultImage: isShell || uniform(listing.symbol, "image") < 0.1,
     isEtf: listing.kind === "etf",
-    isActivelyTrading: true,
+    isActivelyTrading: !tick.dormant,
     isAdr: listing.isAdr,
     isFund: listing.kind === "fund",
   };

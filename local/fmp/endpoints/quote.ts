@@ -1,8 +1,10 @@
 import { overlay } from "../examples.ts";
 import type { Pair } from "../forex.ts";
 import type { JsonRow } from "../json.ts";
-import { quoteOnly } from "../universe.ts";
+import type { Tick } from "../market.ts";
+import { quoteOnly } from "../quote_only.ts";
 import { type Endpoint, symbolEndpoint, type World } from "./endpoint.ts";
+import { listingTick } from "./listing_tick.ts";
 
 /** `quote`: one row for one symbol of any kind; a comma list is an unknown symbol. */
 export const quote: Endpoint = symbolEndpoint("quote", (symbol, _query, world) => {
@@ -104,10 +106,10 @@ function quoteRow(symbol: string, world: World): JsonRow | null {
 function securityRow(symbol: string, world: World): JsonRow | null {
   const listing = world.universe.bySymbol.get(symbol);
   if (!listing) return null;
-  const tick = world.market.tick(listing, world.now.getTime());
+  const tick = listingTick(listing, world);
   // Not rounded: the vendor's product of price and shares shows the same floating-point residue.
   const marketCap = tick.price * listing.sharesOutstanding;
-  return assemble(symbol, listing.name, listing.exchange, marketCap, tick, world.now);
+  return assemble(symbol, listing.name, listing.exchange, marketCap, tick, tick.at);
 }
 
 function quoteOnlyRow(symbol: string, world: World): JsonRow | null {
@@ -137,7 +139,7 @@ function assemble(
   name: string,
   exchange: string,
   marketCap: number | null,
-  tick: ReturnType<World["market"]["tick"]>,
+  tick: Tick,
   at: Date,
 ): JsonRow {
   return {

@@ -1,6 +1,6 @@
 import { overlay } from "../examples.ts";
 import type { JsonRow } from "../json.ts";
-import type { Listing } from "../listing.ts";
+import { type Listing, tradingTime } from "../listing.ts";
 import { statementsOf, sum } from "../statements.ts";
 import { type Endpoint, symbolEndpoint, type World } from "./endpoint.ts";
 import { lastDividend } from "./profile.ts";
@@ -31,7 +31,8 @@ function ratiosRow(listing: Listing, world: World): JsonRow | null {
   const c = (key: string) => cash[key] ?? 0;
   const shares = listing.sharesOutstanding;
   const perUnit = listing.currency === "GBp" ? 100 : 1;
-  const price = world.market.price(listing, world.now.getTime()) / perUnit;
+  const at = tradingTime(listing, world.now).getTime();
+  const price = world.market.price(listing, at) / perUnit;
   const cap = price * shares;
   const dividend = lastDividend(listing) / perUnit;
   const debt = b("totalDebt");

@@ -1,9 +1,10 @@
 import { overlay } from "../examples.ts";
 import { exchangeOf } from "../exchanges.ts";
 import type { JsonRow } from "../json.ts";
-import type { Listing } from "../listing.ts";
+import { isDormant, type Listing, tradingTime } from "../listing.ts";
 import { between, pick, round, uniform } from "../random.ts";
 import { type Endpoint, symbolEndpoint, type World } from "./endpoint.ts";
+import { listingTick } from "./listing_tick.ts";
 import { companyFields, lastDividend } from "./profile.ts";
 
 /** Exchange of a further listing and the local price of one dollar. */
@@ -35,21 +36,23 @@ export const searchExchangeVariants: Endpoint = symbolEndpoint(
 const movingKeys = ["price", "volAvg", "mktCap", "range", "changes", "dcf", "dcfDiff"];
 
 function primaryRow(listing: Listing, world: World): JsonRow {
-  const tick = world.market.tick(listing, world.now.getTime());
+  const tick = listingTick(listing, world);
   const dcf = tick.price * between(0.5, 1.4, listing.symbol, "dcf");
   return variantRow(listing, listing.symbol, listing.exchange, {
-    price: tick.price,
-    // Not equal to the profile's average volume in the real feed either.
-    volAvg: Math.round(listing.averageVolume * 1.07),
-    mktCap: tick.price * listing.sharesOutstanding,
     lastDiv: lastDividend(listing),
-    range: `${tick.yearLow}-${tick.yearHigh}`,
-    changes: tick.change,
     currency: listing.currency,
     cik: listing.cik,
-    dcf,
-    dcfDiff: listing.kind === "stock" ? round(dcf - tick.price, 5) : null,
-    active: true,
+    ...(tick.dormant ? dormantValues : {
+      price: tick.price,
+      // Not equal to the profile's average volume in the real feed either.
+      volAvg: Math.round(tick.averageVolume * 1.07),
+      mktCap: tick.price * listing.sharesOutstanding,
+      range: `${tick.yearLow}-${tick.yearHigh}`,
+      changes: tick.change,
+      dcf,
+      dcfDiff: listing.kind === "stock" ? round(dcf - tick.price, 5) : null,
+      active: true,
+    }),
   });
 }
 
@@ -67,23 +70,39 @@ function furtherRows(listing: Listing, world: World): JsonRow[] {
         .join("")
       : symbol;
     const variant = isApple ? "APC.DE" : `${stem}${place.suffix}`;
-    const price = round(world.market.price(listing, world.now.getTime()) * perDollar, 2);
-    const dormant = symbol === "AAPL" ? index === 3 : uniform(variant, "dormant") < 0.2;
+    const at = tradingTime(listing, world.now).getTime();
+    const price = round(world.market.price(listing, at) * perDollar, 2);
+    const dormant = isDormant(listing, world.now) ||
+      (symbol === "AAPL" ? index === 3 : uniform(variant, "dormant") < 0.2);
     return [variantRow(listing, variant, exchange, {
-      price: dormant ? null : price,
-      volAvg: dormant ? 0 : round(listing.averageVolume * between(0.0001, 0.01, variant), 1),
-      mktCap: dormant ? 0 : price * listing.sharesOutstanding,
       lastDiv: round(lastDividend(listing) * perDollar, 4),
-      range: dormant ? null : `${round(price * 0.71, 2)}-${round(price * 1.12, 2)}`,
-      changes: dormant ? null : round(price * 0.004, 2),
       currency: place.currency,
       cik: null,
-      dcf: dormant ? 0 : round(price * 0.8, 6),
-      dcfDiff: dormant ? null : round(price * -0.2, 5),
-      active: !dormant,
+      ...(dormant ? dormantValues : {
+        price,
+        volAvg: round(listing.averageVolume * between(0.0001, 0.01, variant), 1),
+        mktCap: price * listing.sharesOutstanding,
+        range: `${round(price * 0.71, 2)}-${round(price * 1.12, 2)}`,
+        changes: round(price * 0.004, 2),
+        dcf: round(price * 0.8, 6),
+        dcfDiff: round(price * -0.2, 5),
+        active: true,
+      }),
     })];
   });
 }
+
+/** What the vendor sends for a listing that has stopped trading. */
+const dormantValues = {
+  price: null,
+  volAvg: 0,
+  mktCap: 0,
+  range: null,
+  changes: null,
+  dcf: 0,
+  dcfDiff: null,
+  active: false,
+};
 
 interface Moving {
   price: number | null;
