@@ -1,4 +1,5 @@
 import type { Benchmark } from "../benchmark.ts";
+import { batchQuotesBenchmark } from "./batch_quotes.ts";
 import { claimSettleBenchmark } from "./claim_settle.ts";
 import { cpuBenchmark } from "./cpu.ts";
 import { enqueueBenchmark } from "./enqueue.ts";
@@ -19,6 +20,7 @@ export const serverBenchmarks: readonly Benchmark[] = [
 
 export const stackBenchmarks: readonly Benchmark[] = [
   limitsBenchmark,
+  batchQuotesBenchmark,
   latencyBenchmark,
   cpuBenchmark,
 ];

@@ -1,13 +1,11 @@
 import postgres from "postgres";
 import { type FmpCall, type FmpSimulator } from "../../local/fmp/simulator.ts";
 import { type Stack, startStack } from "../../local/stack.ts";
-import { fetchers } from "../../supabase/functions/_shared/fetchers/index.ts";
-import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
-import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
 import { started, waitFor } from "../abort.ts";
 import { alone, type Benchmark, type Findings } from "../benchmark.ts";
 import { batchesOf } from "../contender.ts";
 import { enqueue } from "../contenders/switchyard.ts";
+import { processOn } from "../processor_run.ts";
 import { makeDataDir } from "../server.ts";
 import { formatNumber } from "../statistics.ts";
 import type { Workbench } from "../workbench.ts";
@@ -65,7 +63,7 @@ async function measure(limit: number, workbench: Workbench): Promise<Findings> {
     const stop = new AbortController();
     const runs = Array.from(
       { length: PROCESSORS },
-      () => process(stack!, AbortSignal.any([signal, stop.signal])),
+      () => processOn(stack!, AbortSignal.any([signal, stop.signal])),
     );
     let calls: FmpCall[];
     try {
@@ -151,32 +149,4 @@ async function fillBacklog(stack: Stack, limit: number): Promise<void> {
   } finally {
     await sql.end({ timeout: 5 });
   }
-}
-
-/** One run of the processor that goes on until the signal aborts. */
-async function process(stack: Stack, signal: AbortSignal) {
-  const queue = createQueueClient({
-    url: stack.apiUrl,
-    key: stack.keys.secretKey,
-  });
-  const runId = crypto.randomUUID();
-  const { started: isStarted, reason } = await queue.startRun(runId, false, {
-    until: Date.now() + 15_000,
-  });
-  if (!isStarted) throw new Error(`Cannot start a processor: ${reason}`);
-  return await runProcessor({
-    queue,
-    runId,
-    fetchers,
-    context: {
-      fetch: globalThis.fetch,
-      baseUrl: stack.fmpUrl,
-      apiKey: stack.simulator!.apiKey,
-      timeoutMs: 10_000,
-      now: () => new Date(),
-    },
-    budgetMs: 30 * 60_000,
-    lingerMs: 30 * 60_000,
-    signal,
-  });
 }
