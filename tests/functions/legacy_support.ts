@@ -26,6 +26,8 @@ export interface World {
   /** Answers all calls that are not to the database; other hosts are in the request's URL. */
   vendor: FakeVendor;
   database?: (call: DatabaseCall) => Response | undefined;
+  /** Answers `take_vendor_calls_v2`; default: the queue is off. */
+  ledger?: (parameters: unknown) => number | null;
   settings?: Record<string, string | undefined>;
 }
 
@@ -81,6 +83,9 @@ export async function callEndpoint(
         query: url.searchParams,
         body: text === "" ? undefined : JSON.parse(text),
       };
+      if (databaseCall.path === "rpc/take_vendor_calls_v2") {
+        return Response.json(world.ledger?.(databaseCall.body) ?? null);
+      }
       const special = world.database?.(databaseCall);
       if (special !== undefined) return special;
       if (databaseCall.method === "GET") {

@@ -10,7 +10,8 @@ import {
 } from "./env.ts";
 import { type FetchContext, type Fetcher, fetchSymbols, type Row } from "./fetchers/contract.ts";
 import { redact } from "./http.ts";
-import { createPace } from "./pacing.ts";
+import { createPace, sleep } from "./pacing.ts";
+import { createSharedLedgerPace } from "./shared_ledger.ts";
 
 /** Symbols worked on at once; the pace keeps the vendor calls apart. */
 const CONCURRENCY = 4;
@@ -46,6 +47,8 @@ export interface LegacyService {
   callers?: "with-key" | "anyone";
   /** Further key of failing answers that holds the message. */
   failureKey?: "error";
+  /** Whose limit its calls count against while the queue is on. Default `fmp`. */
+  provider?: string;
   /** Whether the endpoint can do without the vendor's key. Default false. */
   vendorKeyIsOptional?: boolean;
 }
@@ -147,16 +150,24 @@ export function legacyAccess(
 ): LegacyAccess {
   const { env } = surroundings;
   const secrets = secretsOf(env);
+  const database = serviceClient(surroundings);
+  const log = (line: string) => surroundings.log(`${service.name}: ${redact(line, secrets)}`);
   return {
     // Each vendor call has its own deadline, and a run goes on when its caller hangs up.
     context: fetchContextFromEnv(env, new AbortController().signal, {
       fetch: surroundings.fetch,
       now: surroundings.now,
-      pace: createPace(legacyPacingMs(env, service.pacingMs)),
+      pace: createSharedLedgerPace({
+        database,
+        provider: service.provider ?? "fmp",
+        pace: createPace(legacyPacingMs(env, service.pacingMs)),
+        log,
+        clock: { now: () => performance.now(), sleep },
+      }),
       ...(service.vendorKeyIsOptional ? { apiKey: env.get("FMP_API_KEY") ?? "" } : {}),
     }),
-    database: serviceClient(surroundings),
-    log: (line) => surroundings.log(`${service.name}: ${redact(line, secrets)}`),
+    database,
+    log,
     describe: (error) => redact(messageOf(error), secrets),
   };
 }

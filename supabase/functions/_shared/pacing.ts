@@ -24,7 +24,7 @@ export function createPace(
 }
 
 /** Waits; rejects with the signal's reason when that ends first. */
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const stop = () => {
       clearTimeout(timer);

@@ -16,6 +16,9 @@ export const exchangeRatesEndpoint: LegacyListDefinition<ExchangeRatesPayload> =
     url: () => exchangeRatesUrl(Deno.env),
   }),
   pacingMs: 0,
+  get provider() {
+    return exchangeRatesSource(Deno.env) === "fmp" ? "fmp" : "exchangerate-api";
+  },
   vendorKeyIsOptional: true,
   table: "exchange_rates",
   conflictColumns: "base_code,target_code",
