@@ -34,8 +34,10 @@ create type switchyard.claimed_job as (
 comment on type switchyard.claimed_job is
   'A job as a processor gets it, and the vendor calls and estimated bytes that its claim counts.';
 
--- Planner settings: the queue goes from empty to full between two ANALYZE runs, and only the
--- ordered index scan is right at every size.
+-- Planner settings: the queue goes from empty to full between two ANALYZE runs, and plans are kept.
+-- At every size only the ordered index scan is right to find jobs, the key to touch them, and a hash
+-- to join them with what is known about them; a loop would be over the whole queue if it was empty when
+-- the plan was made.
 create function switchyard.mark_jobs(
   p_provider text,
   p_batch_size integer,
@@ -56,6 +58,7 @@ volatile
 set search_path = ''
 set enable_seqscan = off
 set enable_bitmapscan = off
+set enable_nestloop = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -69,13 +72,12 @@ declare
 begin
   update switchyard.api_call_queue_v2_live as q
      set delayed = false
-    from (
-      select d.id
-        from switchyard.api_call_queue_v2_live as d
-       where d.delayed and d.run_after <= v_started_at
-         for update skip locked
-    ) as due
-   where q.id = due.id and q.finished_at = 'infinity';
+   where q.id = any (array(
+           select d.id
+             from switchyard.api_call_queue_v2_live as d
+            where d.delayed and d.run_after <= v_started_at
+              for update skip locked))
+     and q.finished_at = 'infinity';
 
   -- What cannot go out must not fill the batch either: paused types, and those of which a single
   -- group of calls or a single job is more than is left.
@@ -156,7 +158,7 @@ begin
                 then c.api_calls_per_batch else 0 end as calls
       from candidate as c
   ),
-  granted as (
+  granted as materialized (
     select s.id, s.for_its_age, s.bytes, s.place, s.calls
       from (
         select p.*,
@@ -174,19 +176,17 @@ begin
            lease_expires_at = clock_timestamp() + make_interval(secs => p_lease_seconds),
            claimed_by = p_run_id,
            claimed_at = clock_timestamp()
-      from granted as g
-     where q.id = g.id and q.finished_at = 'infinity'
-    returning q.id, q.symbol, q.data_type, q.priority, q.attempts, q.lease_expires_at, g.calls,
-              g.bytes, g.for_its_age, g.place
+     where q.id = any (array(select g.id from granted as g)) and q.finished_at = 'infinity'
+    returning q.id, q.symbol, q.data_type, q.priority, q.attempts, q.lease_expires_at
   )
   select array_agg((
            m.id, m.symbol, m.data_type, m.priority, m.attempts, r.max_attempts, p_lease_token,
            m.lease_expires_at, r.batch_size, r.api_calls_per_batch, r.fetcher, r.edge_function_name,
-           m.calls, m.bytes,
-           m.for_its_age
-         )::switchyard.claimed_job order by m.place)
+           g.calls, g.bytes, g.for_its_age
+         )::switchyard.claimed_job order by g.place)
     into v_jobs
     from marked as m
+    join granted as g on g.id = m.id
     join public.data_type_registry_v2 as r on r.data_type = m.data_type;
   return v_jobs;
 end
@@ -349,8 +349,8 @@ begin
   if v_kept < cardinality(v_jobs) then
     update switchyard.api_call_queue_v2_live as q
        set status = 'pending', lease_token = null, lease_expires_at = null
-      from unnest(v_jobs[v_kept + 1:]) as given_back
-     where q.id = given_back.id and q.finished_at = 'infinity';
+     where q.id = any (array(select given_back.id from unnest(v_jobs[v_kept + 1:]) as given_back))
+       and q.finished_at = 'infinity';
     if v_kept = 0 then
       return null;
     end if;

@@ -29,11 +29,15 @@ $$;
 comment on function switchyard.with_error(jsonb, jsonb) is
   'The errors of a job and one more; the latest 20 are kept.';
 
+-- Planner settings: as for claims (switchyard.mark_jobs).
 create function switchyard.conclude_jobs(p_conclusions switchyard.job_conclusion[])
 returns void
 language plpgsql
 volatile
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_nestloop = off
 as $$
 begin
   update switchyard.api_call_queue_v2_live as q
@@ -48,16 +52,16 @@ begin
          last_error = coalesce(c.error ->> 'message', q.last_error),
          errors = case when c.error is null then q.errors else switchyard.with_error(q.errors, c.error) end
     from unnest(p_conclusions) as c
-   where q.id = c.job_id
-     and q.finished_at = 'infinity'
-     and c.status = 'pending';
+   where q.id = any (array(select p.job_id from unnest(p_conclusions) as p where p.status = 'pending'))
+     and q.id = c.job_id
+     and q.finished_at = 'infinity';
 
   with finished as (
     delete from switchyard.api_call_queue_v2_live as q
      using unnest(p_conclusions) as c
-     where q.id = c.job_id
+     where q.id = any (array(select p.job_id from unnest(p_conclusions) as p where p.status <> 'pending'))
+       and q.id = c.job_id
        and q.finished_at = 'infinity'
-       and c.status <> 'pending'
     returning q.*, c.status as final_status, c.attempts_added, c.error as final_error,
               c.rows_written as final_rows, c.vendor_calls as added_calls, c.vendor_bytes as added_bytes
   )

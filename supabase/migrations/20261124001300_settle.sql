@@ -292,13 +292,65 @@ $$;
 comment on function switchyard.read_settle_results(jsonb) is
   'The results of a settle payload, an array of objects, in its order; malformed ones with their problem.';
 
-create function public.settle_queue_batch_v2(p_results jsonb)
-returns table (job_id bigint, outcome text, rows_written integer, detail text)
+-- Planner settings: as for claims (switchyard.mark_jobs).
+create function switchyard.hold_jobs(p_results switchyard.settle_result[])
+returns switchyard.held_result[]
 language plpgsql
 volatile
 set search_path = ''
 set enable_seqscan = off
 set enable_bitmapscan = off
+set enable_nestloop = off
+as $$
+declare
+  v_held switchyard.held_result[];
+begin
+  -- Locked in the order of the unique key, as all that lock several jobs do. The clock is the
+  -- wall clock: the transaction may have waited for these locks past an expiry.
+  with locked as materialized (
+    select q.id, q.symbol, q.data_type, q.provider, q.attempts, q.lease_token, q.lease_expires_at
+      from switchyard.api_call_queue_v2_live as q
+     where q.id = any (array(select x.job_id from unnest(p_results) as x where x.problem is null))
+       and q.finished_at = 'infinity'
+       and q.status = 'processing'
+     order by q.data_type, q.symbol
+       for update
+  )
+  select array_agg((
+           h.position, h.id, h.symbol, h.data_type, h.provider, h.attempts,
+           h.max_attempts, h.outcome, h.rows, h.calls, h.bytes, h.error, 0
+         )::switchyard.held_result order by h.position)
+    into v_held
+    from (
+      select first.*, row_number() over (order by first.id)::integer as position
+        from (
+          select distinct on (q.id)
+                 q.id, q.symbol, q.data_type, q.provider, q.attempts, r.max_attempts,
+                 -- Completed without rows means that the vendor has nothing, unless the rows were
+                 -- written elsewhere.
+                 case when x.outcome = 'completed' and x.rows = '[]' and r.fetcher <> 'edge-function'
+                      then 'empty' else x.outcome end as outcome,
+                 coalesce(x.rows, '[]') as rows, x.calls, x.bytes,
+                 case when x.outcome = 'failed' then x.error end as error
+            from locked as q
+            join unnest(p_results) as x on x.job_id = q.id and x.lease_token = q.lease_token
+            join public.data_type_registry_v2 as r on r.data_type = q.data_type
+           where x.problem is null
+             and q.lease_expires_at > clock_timestamp()
+           order by q.id, x.place
+        ) as first
+    ) as h;
+  return v_held;
+end
+$$;
+comment on function switchyard.hold_jobs(switchyard.settle_result[]) is
+  'Locks the jobs of well-formed results whose lease holds, and returns the first result of each beside what the queue knows of it, by id.';
+
+create function public.settle_queue_batch_v2(p_results jsonb)
+returns table (job_id bigint, outcome text, rows_written integer, detail text)
+language plpgsql
+volatile
+set search_path = ''
 as $$
 #variable_conflict use_column
 declare
@@ -332,37 +384,7 @@ begin
     v_results := switchyard.read_settle_results(p_results);
   end if;
 
-  -- Locked in the order of the unique key, as all that lock several jobs do. The clock is the
-  -- wall clock: the transaction may have waited for these locks past an expiry.
-  with held as materialized (
-    select q.id, q.symbol, q.data_type, q.provider, q.attempts, r.max_attempts,
-           -- Completed without rows means that the vendor has nothing, unless the rows were
-           -- written elsewhere.
-           case when x.outcome = 'completed' and x.rows = '[]' and r.fetcher <> 'edge-function'
-                then 'empty' else x.outcome end as outcome,
-           coalesce(x.rows, '[]') as rows, x.calls, x.bytes,
-           case when x.outcome = 'failed' then x.error end as error, x.place
-      from unnest(v_results) as x
-      join switchyard.api_call_queue_v2_live as q
-        on q.id = x.job_id and q.finished_at = 'infinity'
-      join public.data_type_registry_v2 as r on r.data_type = q.data_type
-     where x.problem is null
-       and q.status = 'processing'
-       and q.lease_token = x.lease_token
-       and q.lease_expires_at > clock_timestamp()
-     order by q.data_type, q.symbol
-       for update of q
-  )
-  select array_agg((
-           h.position, h.id, h.symbol, h.data_type, h.provider, h.attempts,
-           h.max_attempts, h.outcome, h.rows, h.calls, h.bytes, h.error, 0
-         )::switchyard.held_result order by h.position)
-    into v_held
-    from (
-      select first.*, row_number() over (order by first.id)::integer as position
-        from (select distinct on (held.id) held.* from held order by held.id, held.place) as first
-    ) as h;
-
+  v_held := switchyard.hold_jobs(v_results);
   if coalesce(cardinality(v_held), 0) < cardinality(v_results) then
     return query
       select x.job_id,
@@ -466,6 +488,7 @@ revoke all on function
   switchyard.note_refresh_state(switchyard.held_result[]),
   switchyard.book_usage(switchyard.held_result[]),
   switchyard.read_settle_results(jsonb),
+  switchyard.hold_jobs(switchyard.settle_result[]),
   public.settle_queue_batch_v2(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function
@@ -473,5 +496,6 @@ grant execute on function
   switchyard.note_refresh_state(switchyard.held_result[]),
   switchyard.book_usage(switchyard.held_result[]),
   switchyard.read_settle_results(jsonb),
+  switchyard.hold_jobs(switchyard.settle_result[]),
   public.settle_queue_batch_v2(jsonb)
 to service_role;
