@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import postgres, { type Sql } from "postgres";
-import { withStack } from "../integration/with_stack.ts";
+import { eventually, withStack } from "../integration/with_stack.ts";
 
 const ROUNDS_MS = 6_000;
 
@@ -83,12 +83,13 @@ Deno.test("two claims at once grant no call twice, also when jobs share calls", 
         assert.equal(held.length, 3, "three jobs share the one call");
         second = sql`select id from public.get_queue_batch_v2(10, null, true)`.then((rows) => rows);
         // It has marked its jobs and waits for the ledger.
-        while (true) {
-          const [waiting] = await transaction`
+        // Asked outside of the transaction, which would see the sessions as they were at first.
+        await eventually("the second claim to wait", async () => {
+          const waiting = await sql`
             select from pg_stat_activity
              where wait_event_type = 'Lock' and query like '%get_queue_batch_v2(10%'`;
-          if (waiting !== undefined) break;
-        }
+          return waiting.length > 0 ? true : undefined;
+        });
       });
       assert.equal((await second!).length, 0, "the second finds the call used up");
     } finally {
