@@ -196,7 +196,7 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('backoff_base_seconds', '5', 1, 3600, 'The first retry waits about this long; each further one twice as long'),
   ('backoff_max_seconds', '900', 1, 86400, 'No retry waits longer than this'),
   ('caller_checks_per_minute', '60', 0, 1000000, 'Staleness checks that one signed-in user may ask for in a minute'),
-  ('most_pending_jobs', '5000', 1, 10000000, 'The staleness checks queue nothing while so many jobs are pending; the scheduled one half of it'),
+  ('most_pending_jobs', '5000', 1, 10000000, 'The staleness checks queue no more demand jobs than may be pending, and half as many scheduled ones'),
   ('close_grace_minutes', '30', 0, 600, 'Quotes are refreshed after the close until they were fetched this long after it'),
   ('demand_expires_after_seconds', '120', 10, 86400, 'Demand from presence counts for this long after it was last seen'),
   ('demand_from_presence', '1', 0, 1, '1: what clients show by Realtime presence is demand; 0: it is not'),

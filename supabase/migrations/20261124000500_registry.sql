@@ -8,6 +8,7 @@ create table public.data_type_registry_v2 (
   conflict_columns text[] not null,
   insert_only_columns text[] not null default '{}',
   source_timestamp_column text,
+  rewrites_unchanged boolean not null default false,
   staleness_function text not null default 'is_data_stale_v2',
   condition_function text,
   default_ttl_minutes integer not null,
@@ -64,6 +65,8 @@ comment on column public.data_type_registry_v2.insert_only_columns is
   'Columns that are set when a row is made and never overwritten.';
 comment on column public.data_type_registry_v2.source_timestamp_column is
   'Column with the vendor''s own time; a row with an older one never overwrites a newer one.';
+comment on column public.data_type_registry_v2.rewrites_unchanged is
+  'Whether a refresh also writes rows whose content is as stored, so that timestamp_column moves: for readers that go by it. Costs a write and a Realtime message per row.';
 comment on column public.data_type_registry_v2.staleness_function is
   'Function in schema public, (timestamptz, integer) → boolean: newest refresh and TTL in minutes to "is stale".';
 comment on column public.data_type_registry_v2.condition_function is

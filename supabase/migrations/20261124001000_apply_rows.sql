@@ -124,7 +124,8 @@ begin
       concat_ws(' or ',
         case when v_type.source_timestamp_column = any (v_columns)
              then format('stored.%1$I > i.%1$I', v_type.source_timestamp_column) end,
-        case when v_compared is null then 'true'
+        case when v_type.rewrites_unchanged then 'false'
+             when v_compared is null then 'true'
              else format('(%s) is not distinct from (%s)',
                          (select string_agg('stored.' || c, ', ') from unnest(v_compared) as c),
                          (select string_agg('i.' || c, ', ') from unnest(v_compared) as c)) end),

@@ -57,6 +57,8 @@ declare
   v_reason text;
   v_queue_types text[] := '{}'::text[];
   v_answer jsonb := '[]'::jsonb;
+  v_most integer := switchyard.setting_integer('most_pending_jobs');
+  v_is_full boolean;
 begin
   if p_priority is null or p_priority not between 1000 and 8999 then
     raise exception 'Cannot check "%": priority is %, wanted 1000 to 8999 (the demand band)',
@@ -81,6 +83,11 @@ begin
       using errcode = 'SY009',
             hint = 'Check its spelling (class shares use a hyphen: BRK-B)';
   end if;
+
+  -- However many callers there are, together they queue no more than the staleness checks would.
+  select count(*) >= v_most into v_is_full
+    from (select from switchyard.api_call_queue_v2_live as q
+           where q.status = 'pending' and q.source = 'demand' limit v_most) as demand;
 
   -- A loop over the few asked-for types: each has a table and functions of its own.
   for v_type in
@@ -114,7 +121,9 @@ begin
       when not public.is_feature_enabled('use_queue_system') then 'use_queue_system is off'
       when not public.is_feature_enabled('use_new_staleness_check') then 'use_new_staleness_check is off'
       when v_type.stage in ('legacy', 'shadow') then format('stage %s: the legacy jobs refresh it', v_type.stage)
+      when v_type.paused then 'the data type is paused'
       when public.is_quota_exceeded_v2(v_type.provider) then 'the 30-day byte quota is used up'
+      when v_is_full then 'enough jobs are pending'
     end;
     if v_reason is null then
       v_queue_types := v_queue_types || v_type.data_type;

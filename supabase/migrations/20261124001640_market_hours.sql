@@ -38,6 +38,7 @@ declare
   v_holiday jsonb;
   v_opening timestamp;
   v_closing timestamp;
+  v_day date;
 begin
   select m.* into v_market
     from public.exchange_market_status as m
@@ -49,13 +50,7 @@ begin
   begin
     v_local := p_now at time zone v_market.timezone;
     v_fetched_local := p_fetched_at at time zone v_market.timezone;
-    -- A check that found nothing new has left last_fetched_at alone.
-    v_told_today := (
-      greatest(v_market.last_fetched_at, (
-        select s.last_checked_at
-          from switchyard.refresh_state as s
-         where s.data_type = 'exchange-market-status' and s.symbol = 'GLOBAL'))
-      at time zone v_market.timezone)::date = v_local::date;
+    v_told_today := (v_market.last_fetched_at at time zone v_market.timezone)::date = v_local::date;
   exception when invalid_parameter_value then
     return true;
   end;
@@ -66,27 +61,42 @@ begin
    where h.day ->> 'date' = v_local::date::text
    limit 1;
 
-  -- CLOSED and "is a holiday" are about the day on which the vendor said so.
-  if v_holiday ->> 'isClosed' = 'true'
-     or (v_told_today and (v_market.current_day_is_holiday or v_market.opening_time_local ~* 'closed')) then
-    return false;
-  end if;
   v_opening := v_local::date + coalesce(switchyard.time_of_day(v_holiday ->> 'adjOpenTime'),
                                         switchyard.time_of_day(v_market.opening_time_local));
   v_closing := v_local::date + coalesce(switchyard.time_of_day(v_holiday ->> 'adjCloseTime'),
                                         switchyard.time_of_day(v_market.closing_time_local));
+  v_day := v_local::date;
+  -- CLOSED and "is a holiday" are about the day on which the vendor said so.
+  if coalesce(v_holiday ->> 'isClosed' = 'true', false)
+     or (v_told_today and (v_market.current_day_is_holiday or v_market.opening_time_local ~* 'closed')) then
+    v_closing := null;
   -- No hours, or trading around the clock or past midnight.
-  if v_opening is null or v_closing is null or v_closing <= v_opening then
+  elsif v_opening is null or v_closing is null or v_closing <= v_opening then
     return true;
+  elsif v_local >= v_opening and v_local < v_closing then
+    return true;
+  elsif v_local < v_opening then
+    v_closing := null;
   end if;
-  -- After the close until the closing prices have been fetched: vendors are late by minutes.
-  return v_local >= v_opening
-     and (v_local < v_closing
-          or v_fetched_local < v_closing + make_interval(mins => switchyard.setting_integer('close_grace_minutes')));
+
+  -- The last close before now; of earlier days neither a weekend nor a holiday had one.
+  while v_closing is null loop
+    v_day := v_day - 1;
+    continue when extract(isodow from v_day) > 5
+      or exists (
+           select 1
+             from jsonb_array_elements(
+                    case when jsonb_typeof(v_market.raw_holidays_json) = 'array'
+                         then v_market.raw_holidays_json else '[]' end) as h (day)
+            where h.day ->> 'date' = v_day::text and h.day ->> 'isClosed' = 'true');
+    v_closing := v_day + coalesce(switchyard.time_of_day(v_market.closing_time_local), '24:00');
+  end loop;
+  -- Until the closing prices have been fetched: vendors are late by minutes.
+  return v_fetched_local < v_closing + make_interval(mins => switchyard.setting_integer('close_grace_minutes'));
 end
 $$;
 comment on function switchyard.is_quote_worth_refreshing(text, timestamptz, timestamptz) is
-  'Whether a quote of an exchange, fetched at p_fetched_at, can have changed at p_now: by the hours, holidays and early closes in exchange_market_status, in the exchange''s own time zone; after the close until it has been fetched close_grace_minutes later. True for whatever is unknown.';
+  'Whether a quote of an exchange, fetched at p_fetched_at, can have changed at p_now: by the hours, holidays and early closes in exchange_market_status, in the exchange''s own time zone; out of hours until it has been fetched close_grace_minutes after the last close. True for whatever is unknown.';
 
 create function public.is_exchange_open_v2(p_symbol text)
 returns boolean
@@ -98,8 +108,10 @@ declare
   v_exchange text;
   v_fetched_at timestamptz;
 begin
-  select q.exchange, q.fetched_at into v_exchange, v_fetched_at
+  -- A refresh that found nothing new has left fetched_at alone.
+  select q.exchange, greatest(q.fetched_at, s.last_checked_at) into v_exchange, v_fetched_at
     from public.live_quote_indicators as q
+    left join switchyard.refresh_state as s on s.data_type = 'quote' and s.symbol = q.symbol
    where q.symbol = p_symbol;
   if not found then
     return true;

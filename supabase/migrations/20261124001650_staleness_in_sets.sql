@@ -72,18 +72,23 @@ begin
   end if;
   if switchyard.setting_integer('demand_from_row_changes') = 1
      and to_regclass('realtime.subscription') is not null then
-    -- One client may hold several subscriptions; each of them is one viewer. The filter type has
-    -- had an attribute "negate" since 2026, which older projects lack.
+    -- A subscription is one viewer of each symbol that it names; a hundred of them count, because
+    -- anybody can open more. The filter type has had an attribute "negate" since 2026, which older
+    -- projects lack. Subscribers of a table that has symbols say nothing about a global type.
     v_parts := v_parts || case
       when p_type.symbol_column is null then format(
         $sql$
-          select 'GLOBAL', 1
+          select 'GLOBAL', least(count(distinct s.subscription_id), 100)
             from realtime.subscription as s
            where s.entity = to_regclass(%L)
-        $sql$, format('public.%I', p_type.table_name))
+             and not exists (
+               select 1 from public.data_type_registry_v2 as r
+                where r.table_name = %L and r.symbol_column is not null)
+          having count(*) > 0
+        $sql$, format('public.%I', p_type.table_name), p_type.table_name)
       else format(
         $sql$
-          select btrim(v.symbol, ' "'), 1
+          select btrim(v.symbol, ' "'), least(count(distinct s.subscription_id), 100)
             from realtime.subscription as s
            cross join unnest(s.filters) as f
            cross join unnest(
@@ -93,6 +98,7 @@ begin
              and f.column_name = %L
              and f.op::text in ('eq', 'in')
              and to_jsonb(f) ->> 'negate' is distinct from 'true'
+           group by 1
         $sql$, format('public.%I', p_type.table_name), p_type.symbol_column)
       end;
   end if;
@@ -151,6 +157,7 @@ declare
   v_queued integer;
   v_total integer := 0;
   v_most integer;
+  v_share integer;
   v_reason text;
 begin
   if not public.is_feature_enabled('use_queue_system') then
@@ -167,12 +174,12 @@ begin
     return;
   end if;
 
-  -- Scheduled work leaves half of the room to viewers.
+  -- Each kind of work has room of its own, so that viewers cannot keep out what is on schedule.
   select switchyard.setting_integer('most_pending_jobs') / case p_kind when 'scheduled' then 2 else 1 end
          - count(*)
     into v_room
     from switchyard.api_call_queue_v2_live as q
-   where q.status = 'pending';
+   where q.status = 'pending' and q.source = p_kind;
 
   -- A loop, because each type has a table and functions of its own; in a block of its own, because
   -- the fault of one must not keep the others from being refreshed.
@@ -187,9 +194,11 @@ begin
     v_reason := case
       when v_type.paused then 'the data type is paused'
       when public.is_quota_exceeded_v2(v_type.provider) then 'the 30-day byte quota is used up'
-      when v_room <= 0 then 'enough jobs are pending'
+      when v_room <= 0 and v_type.symbol_column is not null then 'enough jobs are pending'
       else switchyard.provider_refusal(v_type.provider)
     end;
+    -- No type takes more than half of what is left; a global one is a single job.
+    v_share := greatest(ceil(v_room / 2.0), 1);
     if v_reason is null then
       begin
         if p_kind = 'demand' then
@@ -197,14 +206,14 @@ begin
             v_type,
             format('select d.symbol, least(999 + sum(d.viewers), 8999)::integer as weight from (%s) as d (symbol, viewers) group by d.symbol',
                    switchyard.demand_sql(v_type)),
-            'c.weight desc, c.symbol', 'demand', v_room);
+            'c.weight desc, c.symbol', 'demand', v_share);
         else
           v_most := switchyard.scheduled_share(v_type);
           v_queued := switchyard.queue_stale(
             v_type,
             format('select k.symbol, %s as weight from (%s) as k (symbol)',
                    v_type.priority, switchyard.scheduled_symbols_sql(v_type)),
-            'c.last_checked_at nulls first, c.symbol', 'scheduled', least(v_room, v_most));
+            'c.last_checked_at nulls first, c.symbol', 'scheduled', least(v_share, v_most));
         end if;
       exception when others then
         v_reason := format('failed: %s', sqlerrm);

@@ -77,3 +77,6 @@ insert into public.data_type_registry_v2 (
    43200, 'hybrid', 40, 'fmp', 'revenue-segmentation', 'fetch-fmp-revenue-segmentation',
    1, 1, 0, 4600, 'profile',
    '{yearly-fetch-fmp-revenue-segmentation}');
+
+-- CLOSED is about the day of last_fetched_at (see is_exchange_open_v2).
+update public.data_type_registry_v2 set rewrites_unchanged = true where data_type = 'exchange-market-status';

@@ -1,6 +1,6 @@
 -- Quotes are refreshed while their exchange is open, and once more after the close.
 begin;
-select plan(24);
+select plan(28);
 
 insert into public.exchange_market_status
   (exchange_code, opening_time_local, closing_time_local, timezone, raw_holidays_json, last_fetched_at) values
@@ -12,9 +12,10 @@ insert into public.exchange_market_status
   ('XFX', '12:00 AM +00:00', '12:00 AM +00:00', 'UTC', null, '2026-11-25 00:00Z'),
   ('XNO', null, null, 'UTC', 'null', '2026-11-25 00:00Z'),
   ('XTZ', '09:00 AM', '05:00 PM', 'Mars/Olympus', null, '2026-11-25 00:00Z'),
+  ('XWE', 'CLOSED', 'CLOSED', 'America/New_York', null, '2026-11-28 12:00Z'),
   ('XCL', 'CLOSED', 'CLOSED', 'UTC', null, '2026-11-22 09:00Z');
-create function pg_temp.open_at(p_exchange text, p_now timestamptz, p_fetched_at timestamptz default '2026-01-01') returns boolean language sql as $$
-  select switchyard.is_quote_worth_refreshing(p_exchange, p_fetched_at, p_now)
+create function pg_temp.open_at(p_exchange text, p_now timestamptz, p_fetched_at timestamptz default null) returns boolean language sql as $$
+  select switchyard.is_quote_worth_refreshing(p_exchange, coalesce(p_fetched_at, p_now - interval '10 hours'), p_now)
 $$;
 
 select is(switchyard.time_of_day('09:30 AM -04:00'), '09:30'::time, 'vendor times are read');
@@ -31,6 +32,9 @@ select is(pg_temp.open_at('XNY', '2026-11-25 20:59Z', '2026-11-25 20:58Z'), true
 select is(pg_temp.open_at('XNY', '2026-11-25 21:10Z', '2026-11-25 21:09Z'), true, 'and during the grace after it');
 select is(pg_temp.open_at('XNY', '2026-11-25 23:00Z', '2026-11-25 20:00Z'), true, 'and later, when the closing price was missed');
 select is(pg_temp.open_at('XNY', '2026-11-25 23:00Z', '2026-11-25 21:31Z'), false, 'but not once it was fetched');
+select is(pg_temp.open_at('XNY', '2026-11-25 13:00Z', '2026-11-24 18:00Z'), true, 'the next morning too, if it was missed then');
+select is(pg_temp.open_at('XWE', '2026-11-28 15:00Z', '2026-11-27 16:00Z'), true, 'and at the weekend');
+select is(pg_temp.open_at('XWE', '2026-11-28 15:00Z', '2026-11-28 06:00Z'), false, '… once');
 select is(pg_temp.open_at('XNY', '2026-11-26 15:00Z'), false, 'not on a holiday');
 select is(pg_temp.open_at('XNY', '2026-11-27 17:59Z', '2026-11-27 17:58Z'), true, 'on a day that closes early until then');
 select is(pg_temp.open_at('XNY', '2026-11-27 19:00Z', '2026-11-27 18:31Z'), false, '… and not after it');
@@ -42,6 +46,12 @@ select is(pg_temp.open_at('XNO', '2026-11-25 03:00Z'), true, 'unknown hours keep
 select is(pg_temp.open_at('XTZ', '2026-11-25 03:00Z'), true, 'nor does an unknown time zone');
 select is(pg_temp.open_at('NOWHERE', '2026-11-25 03:00Z'), true, 'nor an unknown exchange');
 select is(public.is_exchange_open_v2('MH-NONE'), true, 'nor a symbol without a quote');
+
+insert into public.live_quote_indicators (symbol, current_price, api_timestamp, exchange, fetched_at)
+values ('MH-1', 1, 1, 'XNY', '2020-01-01');
+update public.exchange_market_status set opening_time_local = 'CLOSED', last_fetched_at = now() where exchange_code = 'XNY';
+insert into switchyard.refresh_state (symbol, data_type, last_checked_at) values ('MH-1', 'quote', now());
+select is(public.is_exchange_open_v2('MH-1'), false, 'a refresh that found nothing new counts as one');
 
 select * from finish();
 rollback;

@@ -1,6 +1,6 @@
 -- What viewers look at and what is stale, in sets.
 begin;
-select plan(31);
+select plan(35);
 
 insert into public.supported_symbols (symbol) select 'SS-' || n from generate_series(1, 40) as n;
 insert into public.supported_symbols (symbol, is_active) values ('SS-OFF', false);
@@ -61,6 +61,12 @@ select pg_temp.subscribe('public.live_quote_indicators', 'eq', 'SS-3', 'authenti
 select is(pg_temp.pass(), 'quote SS-3 1001', 'row-change subscribers are viewers, anonymous ones too');
 select pg_temp.subscribe('public.live_quote_indicators', 'in', '{SS-3,"SS-4"}');
 select is(pg_temp.pass(), 'quote SS-3 1002, quote SS-4 1000', 'an in filter names several symbols');
+select pg_temp.subscribe('public.live_quote_indicators', 'in', '{SS-4,SS-4,SS-4,SS-4}');
+select is(pg_temp.pass(), 'quote SS-3 1002, quote SS-4 1001', 'and one symbol once, however often');
+insert into realtime.subscription (subscription_id, entity, filters, claims)
+select gen_random_uuid(), 'public.live_quote_indicators'::regclass,
+       array[('symbol', 'eq', 'SS-4')::realtime.user_defined_filter], '{"role": "anon"}' from generate_series(1, 200);
+select is(pg_temp.pass(), 'quote SS-3 1002, quote SS-4 1099', 'a hundred subscriptions count at most: anybody can open more');
 delete from realtime.subscription;
 insert into realtime.subscription (subscription_id, entity, filters, claims)
 values (gen_random_uuid(), 'public.user_profiles'::regclass,
@@ -130,6 +136,15 @@ select results_eq(
 delete from public.data_type_registry_v2 where data_type = 'nullable';
 update switchyard.settings set value = '1' where name = 'most_pending_jobs';
 select is(pg_temp.pass(), 'quote SS-11 1008', 'no more is queued than may be pending, what most look at first');
+update switchyard.settings set value = '4' where name = 'most_pending_jobs';
+select pg_temp.look('SS-' || n, 'quote', 100) from generate_series(12, 20) as n;
+delete from public.profiles where symbol = 'SS-30';
+select pg_temp.look('SS-30', 'profile');
+select is(pg_temp.pass(), 'profile SS-30 1000, quote SS-12 1099, quote SS-13 1099', 'the most wanted type leaves half of the room to the others');
+insert into public.api_call_queue_v2 (symbol, data_type, source, priority) select 'SS-' || n, 'quote', 'demand', 1000 from generate_series(31, 34) as n;
+select is(public.check_and_queue_stale_batch_v2('SS-35', array['quote']) #>> '{0,reason}', 'enough jobs are pending', 'single checks keep to the same bound');
+delete from switchyard.api_call_queue_v2_live;
+delete from public.active_subscriptions_v2 where symbol not in ('SS-10', 'SS-11');
 update switchyard.settings set value = '5000' where name = 'most_pending_jobs';
 update public.api_providers_v2 set hold_until = clock_timestamp() + interval '1 minute', hold_reason = 'test' where provider = 'fmp';
 select is(pg_temp.pass(), null, 'nothing is queued for a provider on hold');

@@ -448,6 +448,29 @@ for (
   });
 }
 
+Deno.test("what an Edge Function answers shows no part of a key, wherever it is cut", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, [{
+    symbol: "A",
+    data_type: "made-up",
+    fetcher: "edge-function",
+    edge_function_name: "fetch-made-up",
+    max_attempts: 1,
+  }]);
+  const keys = ["vendor-key-of-the-tests", "sb_secret_of_the_tests", "anon-key-of-the-tests"];
+  const context = vendorAccess(clock, {
+    fetch: () =>
+      Promise.resolve(
+        new Response(`${"x".repeat(150)} ${keys.join(" ")} ${"y".repeat(100)}`, { status: 500 }),
+      ),
+  });
+  const edgeFunctions = { url: "http://project.invalid", key: keys[1]!, anonKey: keys[2]! };
+  await run(clock, queue, {}, { context, edgeFunctions });
+  const { message } = queue.jobs[0]!.error!;
+  assert.match(message, /x \*\*\* \*\*\*/);
+  for (const key of keys) assert.ok(!message.includes(key.slice(0, 8)), message);
+});
+
 Deno.test("a job that an Edge Function would fetch is refused by name without access to it", async () => {
   const clock = new VirtualClock();
   const queue = new FakeQueue(clock, [{

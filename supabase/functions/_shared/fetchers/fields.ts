@@ -11,7 +11,7 @@ const BIGINT_END = 2 ** 63;
 const INTEGER_MAX = 2 ** 31 - 1;
 
 /** Spellings of absence in the vendor's text fields beside null. */
-const ABSENT_TEXTS = new Set(["", "N/A"]);
+const ABSENT_TEXTS = new Set(["", "N/A", "None"]);
 
 const NUMERIC_TEXT = /^\d{1,19}(\.\d+)?$/;
 const DATE_TEXT = /^(\d{4})-(\d{2})-(\d{2})$/;

@@ -2,6 +2,7 @@ import { z } from "npm:zod@4.6.7";
 import type { Fetcher } from "../fetchers/contract.ts";
 import { VendorError } from "../fetchers/errors.ts";
 import { subjectOf } from "../fetchers/validation.ts";
+import { redact } from "../http.ts";
 
 /** Milliseconds that an Edge Function may take for one group of symbols. */
 const TIMEOUT_MS = 60_000;
@@ -22,7 +23,7 @@ export interface EdgeFunctions {
  */
 const answerSchema = z.object({
   details: z.array(z.object({
-    symbol: z.string(),
+    symbol: z.string().optional(),
     success: z.boolean(),
     message: z.string().optional(),
   })).optional(),
@@ -73,7 +74,8 @@ export function createEdgeFunctionFetcher(
           },
         );
         status = response.status;
-        text = await response.text();
+        // Before anything is cut out of it, or half a key would stay.
+        text = redact(await response.text(), [context.apiKey, edge.key, edge.anonKey ?? ""]);
       } catch (error) {
         throw fail(
           context.signal.aborted ? "aborted" : "network",
@@ -92,8 +94,8 @@ export function createEdgeFunctionFetcher(
     toRows(answer, symbols) {
       const failures = new Map(
         (answer.details ?? [])
-          .filter(({ success }) => !success)
-          .map(({ symbol, message }) => [
+          .filter(({ symbol, success }) => symbol !== undefined && !success)
+          .map(({ symbol = "", message }) => [
             symbol,
             new VendorError(
               `Cannot fetch ${subjectOf(dataType, [symbol])}: ${message ?? "no reason given"}`,
