@@ -15,7 +15,8 @@ declare
 begin
   return format(
     $sql$
-      select w.symbol, w.weight, s.last_checked_at
+      select w.symbol, w.weight,
+             greatest(s.last_checked_at, (select max(t.%5$I) from public.%6$I as t where %7$s)) as refreshed_at
         from wanted as w
         left join switchyard.refresh_state as s on s.data_type = %1$L and s.symbol = w.symbol
        where (s.empty_until is null or s.empty_until <= clock_timestamp())
@@ -213,7 +214,7 @@ begin
             v_type,
             format('select k.symbol, %s as weight from (%s) as k (symbol)',
                    v_type.priority, switchyard.scheduled_symbols_sql(v_type)),
-            'c.last_checked_at nulls first, c.symbol', 'scheduled', least(v_share, v_most));
+            'c.refreshed_at nulls first, c.symbol', 'scheduled', least(v_share, v_most));
         end if;
       exception when others then
         v_reason := format('failed: %s', sqlerrm);

@@ -1,6 +1,6 @@
 -- What viewers look at and what is stale, in sets.
 begin;
-select plan(35);
+select plan(36);
 
 insert into public.supported_symbols (symbol) select 'SS-' || n from generate_series(1, 40) as n;
 insert into public.supported_symbols (symbol, is_active) values ('SS-OFF', false);
@@ -160,7 +160,16 @@ delete from public.profiles;
 insert into public.profiles (symbol, modified_at) select 'SS-' || n, now() - interval '2 hours' from generate_series(1, 40) as n;
 insert into switchyard.refresh_state (symbol, data_type, last_checked_at)
 select 'SS-' || n, 'profile', now() - interval '1 hour' - make_interval(mins => n) from generate_series(2, 40) as n;
-select is(pg_temp.scheduled(), 'profile SS-1 300', 'on schedule a pass takes its share, what was never checked first; world is fresh');
+select is(pg_temp.scheduled(), 'profile SS-1 300', 'on schedule a pass takes its share, what was refreshed longest ago first; world is fresh');
+delete from switchyard.refresh_state;
+update public.data_type_registry_v2 set default_ttl_minutes = 30 where data_type = 'profile';
+delete from public.profiles where symbol = 'SS-22';
+insert into public.profiles (symbol, modified_at) values ('SS-22', now() - interval '4 hours');
+select is(pg_temp.scheduled(), 'profile SS-1 300, profile SS-22 300', 'also on the first day, when nothing was checked yet: by the data');
+update public.data_type_registry_v2 set default_ttl_minutes = 60 where data_type = 'profile';
+delete from switchyard.refresh_state;
+insert into switchyard.refresh_state (symbol, data_type, last_checked_at)
+select 'SS-' || n, 'profile', now() - interval '1 hour' - make_interval(mins => n) from generate_series(2, 40) as n;
 update switchyard.refresh_state set last_checked_at = now();
 insert into switchyard.refresh_state (symbol, data_type, last_checked_at) values ('SS-1', 'profile', now());
 update switchyard.refresh_state set last_checked_at = now() - interval '70 minutes' where symbol = 'SS-30';
