@@ -1,8 +1,8 @@
-import { join, sep as SEPARATOR } from "node:path";
+import { join } from "node:path";
 import { addCounts, type Counts, noCounts } from "./counts.ts";
 
-/** Folders of tests that run beside the others: they mostly wait, for the clock or for one process. */
-const LANES = ["waiting", "integration"];
+/** Tests that run beside the others, by how their path begins: they mostly wait, for the clock or for one process. */
+const LANES = ["waiting/limit", "waiting/faults", "integration/"];
 
 /**
  * Runs the Deno tests below `tests/`, printing as they go; the output of the lanes beside them comes
@@ -13,8 +13,7 @@ export async function runDenoTests(root: string, filter: string | undefined): Pr
   const files = (await testFiles(join(root, "tests"))).filter((file) =>
     filter === undefined || file.slice(root.length).includes(filter)
   );
-  const laneOf = (file: string) =>
-    LANES.find((lane) => file.startsWith(join(root, "tests", lane) + SEPARATOR));
+  const laneOf = (file: string) => LANES.find((lane) => file.startsWith(join(root, "tests", lane)));
   const held: Uint8Array[][] = LANES.map(() => []);
   const counts = await Promise.all([
     runFiles(
