@@ -1,8 +1,9 @@
 import { App, InMemoryEmailDriver, type ResolvedKey } from "@supabase/lite";
 import postgres from "postgres";
-import type { Keys } from "./gateway/keys.ts";
+import { type Keys, verifyToken } from "./gateway/keys.ts";
 import { withConsole } from "./gateway/quiet_console.ts";
 import { RestConnection } from "./gateway/rest_connection.ts";
+import { createStorage, type Storage, type StorageRole } from "./gateway/storage.ts";
 
 export { installAuthSchema } from "./gateway/auth_schema.ts";
 export { createKeys, type Keys } from "./gateway/keys.ts";
@@ -30,8 +31,9 @@ export interface Gateway {
 }
 
 /**
- * Serves `/rest/v1`, `/auth/v1` and `/functions/v1` on one port of 127.0.0.1.
- * A documented subset of the platform: no Storage, GraphQL, Auth admin interface or Realtime.
+ * Serves `/rest/v1`, `/auth/v1`, `/storage/v1` and `/functions/v1` on one port of 127.0.0.1.
+ * A documented subset of the platform: Storage as in {@linkcode createStorage}, no GraphQL, Auth admin
+ * interface or Realtime.
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   options.signal?.throwIfAborted();
@@ -71,6 +73,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return withConsole(log, () => connection.reload());
     });
 
+  let storage: Storage;
   let server: Deno.HttpServer<Deno.NetAddr> | undefined;
   let stopping: Promise<void> | undefined;
   const stop = () => stopping ??= stopAll();
@@ -84,6 +87,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 
   try {
+    storage = await createStorage(listener);
     await app.init();
     await reload();
     await listener.listen("pgrst", (message) => {
@@ -113,10 +117,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   function route(request: Request): Promise<Response> | Response {
     const { pathname } = new URL(request.url);
     if (pathname.startsWith("/functions/v1/")) return forward(request, options.functionsUrl);
+    if (pathname.startsWith("/storage/v1/")) return answerFiles(request);
     if (pathname.startsWith("/rest/v1") || pathname.startsWith("/auth/v1")) {
       return withConsole(log, () => app.fetch(request));
     }
     return Response.json({ message: `No route matched "${pathname}"` }, { status: 404 });
+  }
+
+  async function answerFiles(request: Request): Promise<Response> {
+    const role = await roleOf(request, keys);
+    if (role !== undefined) return await storage.answer(request, role);
+    return Response.json(
+      { statusCode: "403", error: "Unauthorized", message: "Invalid Compact JWS" },
+      { status: 400 },
+    );
   }
 
   return { url: `http://127.0.0.1:${server.addr.port}`, reload, stop };
@@ -131,6 +145,25 @@ function resolveKey(key: string, keys: Keys): ResolvedKey | null {
     return { type: "secret", claims: { role: "service_role" } };
   }
   return null;
+}
+
+/**
+ * Whom a request to Storage acts for: the API key, or the user whose token it carries. Public files
+ * need neither. Undefined for keys and tokens that are not of this project.
+ */
+async function roleOf(request: Request, keys: Keys): Promise<StorageRole | undefined> {
+  const bearer = /^Bearer (.+)$/.exec(request.headers.get("authorization") ?? "")?.[1];
+  const apiKey = request.headers.get("apikey");
+  const given = [bearer, apiKey].filter((key) => key !== undefined && key !== null);
+  if (given.length === 0) {
+    return new URL(request.url).pathname.includes("/object/public/") ? "anon" : undefined;
+  }
+  for (const key of given) {
+    const resolved = resolveKey(key, keys);
+    if (resolved !== null) return resolved.type === "secret" ? "service_role" : "anon";
+    if (await verifyToken(key, keys.jwtSecret) !== null) return "authenticated";
+  }
+  return undefined;
 }
 
 async function forward(

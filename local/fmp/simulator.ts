@@ -10,6 +10,7 @@ import { FaultBoard, type FaultSetting } from "./fault_board.ts";
 import { forexPairs } from "./forex.ts";
 import { deliver, listen, readBody } from "./http.ts";
 import { basePath, judge, type Rules } from "./judge.ts";
+import { imagesPath, sendImage } from "./images.ts";
 import { latencySchema, waitOf } from "./latency.ts";
 import { type FmpCall, Ledger } from "./ledger.ts";
 import { SlidingWindow } from "./limiter.ts";
@@ -39,6 +40,8 @@ export interface FmpSimulator {
   controlUrl: string;
   /** Where the other provider, who wants no key, gives the exchange rates of the US dollar. */
   exchangeRatesUrl: string;
+  /** What stands for the vendor's image host; its calls are no calls of the interface. */
+  imagesUrl: string;
   apiKey: string;
   port: number;
   /** Folder that the recorded rows came from. */
@@ -166,6 +169,10 @@ export async function startFmpSimulator(options: FmpSimulatorOptions = {}): Prom
       await deliver(reply, response);
       return;
     }
+    if (url.pathname.startsWith(`${imagesPath}/`)) {
+      sendImage(url.pathname.slice(imagesPath.length), universe, response);
+      return;
+    }
     const call = ledger.open(at.getTime(), endpointName(url), symbolsOf(url));
     const gone = new AbortController();
     response.once("close", () => gone.abort());
@@ -207,6 +214,7 @@ export async function startFmpSimulator(options: FmpSimulatorOptions = {}): Prom
     url: `${origin}/stable`,
     controlUrl: `${origin}/_simulator`,
     exchangeRatesUrl: `${origin}${exchangeRatesPath}`,
+    imagesUrl: `${origin}${imagesPath}`,
     apiKey,
     port: server.port,
     examplesDir: examples.folder,
