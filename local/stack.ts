@@ -146,7 +146,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       env: functionEnvironment(gateway.url, databaseUrl, keys, {
         FMP_API_KEY: apiKey,
         FMP_BASE_URL: baseUrl,
-        ...(simulator === undefined ? {} : { EXCHANGE_RATES_URL: simulator.exchangeRatesUrl }),
+        ...(simulator === undefined ? {} : {
+          EXCHANGE_RATES_URL: simulator.exchangeRatesUrl,
+          FMP_IMAGES_URL: simulator.imagesUrl,
+        }),
         ENV_CONTEXT: "PROD",
         ...options.functionEnv,
       }),

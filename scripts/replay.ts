@@ -13,7 +13,12 @@ Feeds recorded vendor answers through the fetchers and the queue into a scratch 
 per file what came of it: data type, outcome, rows written, columns left null, warnings.
 
 Files are called <endpoint>__<symbol or label>.json, slashes of the endpoint as "-", such as
-quote__AAPL.json; or <endpoint>.json. Each holds the body of one answer with status 200.
+quote__AAPL.json; or <endpoint>.json. Each holds the body of one answer, whatever that is: rows,
+an error object or plain text.
+
+An answer is served with status 200, unless its label ends in http-<status>, as in
+profile__http-402.json and profile__AAPL-http-429.json, or a file of the same name that ends in
+.status in place of .json holds the status: profile__AAPL.status with 402. The file wins.
 
   --json   print one array of objects, and nothing else
   --help   print this

@@ -30,6 +30,8 @@ export interface Answer {
   part: "all" | "symbol" | "exchange";
   /** The jobs are not about this recording: they only need it. */
   isBorrowed: boolean;
+  /** HTTP status that it is served with. */
+  status: number;
 }
 
 /** Jobs of one data type that the same recordings answer. */
@@ -61,6 +63,7 @@ const MOST_NAMED = 5;
 
 /** Sorts recordings to jobs; each usable recording is in at least one unit. */
 export function planUnits(recordings: readonly Inspected[]): Plan {
+  const problemOf = new Map(recordings.map(({ file, statusProblem }) => [file, statusProblem]));
   const plan: Plan = { units: [], skipped: new Map() };
   const usable: [Inspected, Endpoint][] = [];
   for (const recording of recordings) {
@@ -86,6 +89,12 @@ export function planUnits(recordings: readonly Inspected[]): Plan {
   }
   for (const [recording, endpoint] of usable) {
     if (endpoint.joined === undefined) plan.units.push(singleUnit(recording, endpoint));
+  }
+  for (const unit of plan.units) {
+    for (const { file } of unit.answers) {
+      const problem = problemOf.get(file);
+      if (typeof problem === "string") unit.warnings.push(`"${file}": ${problem}`);
+    }
   }
   return plan;
 }
@@ -225,8 +234,8 @@ function holidaysUnit(recording: Inspected, hours: readonly Inspected[]): Unit |
   return undefined;
 }
 
-function answer({ file, path }: Recording): Answer {
-  return { file, path, asked: null, page: null, part: "all", isBorrowed: false };
+function answer({ file, path, status }: Recording): Answer {
+  return { file, path, asked: null, page: null, part: "all", isBorrowed: false, status };
 }
 
 function someOf(symbols: readonly string[]): string {

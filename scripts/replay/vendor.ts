@@ -4,7 +4,10 @@ import { readRecording } from "./recordings.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** The recordings of a unit as a vendor that answers each call with status 200. */
+/** Statuses of answers that have no body. */
+const WITHOUT_BODY = [204, 205, 304];
+
+/** The recordings of a unit as a vendor that answers each call with the status of its recording. */
 export interface RecordedVendor {
   /** Answers with the bytes as recorded. */
   fetchAll: typeof fetch;
@@ -36,23 +39,26 @@ export async function openVendor(unit: Unit): Promise<RecordedVendor> {
   }
   const asked = new Set<string>();
 
-  function bodyOf(url: URL, part: readonly string[] | undefined): Bytes | string {
+  function answerTo(url: URL, part: readonly string[] | undefined): Response {
     const page = url.searchParams.get("page");
     const found = answers.find((answer) =>
       (answer.asked === null || url.pathname.endsWith(`/${answer.asked}`)) &&
       (answer.page === null || String(answer.page) === page)
     );
-    if (found === undefined) return NOTHING;
+    if (found === undefined) return new Response(NOTHING);
     asked.add(found.file);
+    const { status } = found;
     const symbols = part ?? (found.part === "symbol" ? unit.symbols : undefined);
-    if (symbols === undefined) return found.bytes;
+    if (symbols === undefined || status !== 200) {
+      return new Response(WITHOUT_BODY.includes(status) ? null : found.bytes, { status });
+    }
     const rowsOf = found.rowsOf ??= rowsBySymbol(found.bytes);
-    return JSON.stringify(symbols.flatMap((symbol) => rowsOf.get(symbol) ?? []));
+    return Response.json(symbols.flatMap((symbol) => rowsOf.get(symbol) ?? []));
   }
 
   const fetchOf = (part?: readonly string[]): typeof fetch => (input) => {
     const url = new URL(input instanceof Request ? input.url : input);
-    return Promise.resolve(new Response(bodyOf(url, part)));
+    return Promise.resolve(answerTo(url, part));
   };
   return {
     fetchAll: fetchOf(),

@@ -10,7 +10,7 @@ export interface WorkerProcess {
 }
 
 /** Memory of the worker in megabytes; enough for a real answer of the largest size that is read. */
-const MOST_MEMORY_MB = 2_000;
+const MOST_MEMORY_MB = 1_000;
 
 const WORKER = fileURLToPath(new URL("worker.ts", import.meta.url));
 

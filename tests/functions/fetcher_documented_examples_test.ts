@@ -76,7 +76,7 @@ Deno.test("the registry has a fetcher under each of its data types", () => {
   assert.deepEqual(symbolsAndCalls, {
     "available-exchanges": [1, 1],
     "dividend-history": [1, 1],
-    "exchange-market-status": [1, 3],
+    "exchange-market-status": [1, 11],
     "exchange-rates": [1, 1],
     "exchange-variants": [1, 1],
     "financial-statements": [1, 3],
@@ -86,7 +86,7 @@ Deno.test("the registry has a fetcher under each of its data types", () => {
     "ratios-ttm": [1, 1],
     "revenue-segmentation": [1, 1],
     "shares-float": [1, 1],
-    "shares-float-all": [1, 20],
+    "shares-float-all": [1, 10],
   });
 });
 

@@ -43,6 +43,7 @@ interface World {
   holidays?: (exchange: string) => Response;
   now?: string;
   wanted?: ExchangeMarketStatusOptions["holidayExchanges"];
+  others?: number;
 }
 
 async function fetchStatus(world: World = {}) {
@@ -56,6 +57,7 @@ async function fetchStatus(world: World = {}) {
   }, { now: () => now });
   const fetcher = createExchangeMarketStatusFetcher({
     holidayExchanges: world.wanted ?? (() => ["NASDAQ"]),
+    othersPerRefresh: world.others ?? 0,
   });
   const outcome = await fetchSymbols(fetcher, ["GLOBAL"], context);
   const rowOf = (code: string) => {
@@ -166,6 +168,86 @@ Deno.test("more than two exchanges have their turns by the hour, never with more
     }
   }
   assert.deepEqual([...seen].toSorted(), ["A", "B", "C", "D", "E"]);
+});
+
+/** Seventy exchanges beside the two that are named. */
+const manyExchanges = ["NASDAQ", "NYSE", ...Array.from({ length: 70 }, (_, n) => `X${n}`)]
+  .map((exchange) => ({ ...marketHoursExample, exchange }));
+
+for (const everyHours of [1, 2, 3, 6, 24]) {
+  Deno.test(`every ${everyHours} h, the holidays of all exchanges come in turns, in eleven calls each`, async () => {
+    const seen = new Set<string>();
+    const start = Date.parse("2026-04-01T15:00:00Z");
+    for (let refresh = 0; refresh < 11; refresh++) {
+      const { asked, outcome, rowOf } = await fetchStatus({
+        hours: manyExchanges,
+        wanted: () => ["NASDAQ", "NYSE"],
+        others: 8,
+        now: new Date(start + refresh * everyHours * 3_600_000).toISOString(),
+      });
+      assert.ok(asked.length <= 11, `${asked.length} calls`);
+      assert.equal(outcome.calls, asked.length);
+      for (const { exchange } of manyExchanges) {
+        if (Array.isArray(rowOf(exchange).raw_holidays_json)) seen.add(exchange);
+      }
+      assert.ok(
+        Array.isArray(rowOf("NYSE").raw_holidays_json),
+        "those that are named come each time",
+      );
+    }
+    assert.deepEqual(
+      [...seen].toSorted(),
+      manyExchanges.map(({ exchange }) => exchange).toSorted(),
+    );
+  });
+}
+
+Deno.test("holidays of an exchange in its turn may fail alone, those of a named one may not", async () => {
+  const down = (failing: string) =>
+    fetchStatus({
+      others: 8,
+      holidays: (exchange) =>
+        exchange === failing
+          ? new Response("down", { status: 503 })
+          : Response.json([{ ...holidayExample, exchange }]),
+    });
+  const turns = await Promise.all(
+    [0, 1, 2].map((hour) => fetchStatus({ others: 8, now: `2026-04-01T1${hour}:00:00Z` })),
+  );
+  assert.ok(turns.some(({ asked }) => asked.some((call) => call.includes("exchange=JPX"))));
+  const { outcome, rowOf } = await fetchStatus({
+    others: 8,
+    holidays: (exchange) =>
+      exchange === "NASDAQ"
+        ? Response.json([{ ...holidayExample, exchange }])
+        : new Response("down", { status: 503 }),
+  });
+  assert.ok(outcome.warnings.length > 0);
+  assert.ok(!("raw_holidays_json" in rowOf("JPX")), "what is stored stays");
+  const error = await vendorErrorOf(down("NASDAQ"));
+  assert.equal(error.code, "http_503");
+});
+
+Deno.test("holidays that are those of another exchange are left out, with a warning", async () => {
+  const { rowOf, outcome } = await fetchStatus({
+    wanted: () => ["NASDAQ", "JPX"],
+    holidays: () => Response.json([{ ...holidayExample, exchange: "NASDAQ" }]),
+  });
+  assert.ok(Array.isArray(rowOf("NASDAQ").raw_holidays_json));
+  assert.ok(!("raw_holidays_json" in rowOf("JPX")));
+  assert.match(outcome.warnings.join(), /"JPX" were left out, since they are those of "NASDAQ"/);
+});
+
+Deno.test("a reached limit fails the refresh whichever exchange met it", async () => {
+  const error = await vendorErrorOf(fetchStatus({
+    others: 8,
+    holidays: (exchange) =>
+      exchange === "NASDAQ"
+        ? Response.json([{ ...holidayExample, exchange }])
+        : new Response("", { status: 429 }),
+  }));
+  assert.equal(error.errorClass, "rate_limited");
+  assert.ok(error.calls >= 3);
 });
 
 Deno.test("an exchange code that the vendor does not know costs only its holidays", async () => {

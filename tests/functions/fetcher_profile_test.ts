@@ -97,12 +97,22 @@ Deno.test("empty text and N/A count as absent", async () => {
 });
 
 Deno.test("employees are read from numeric text and from numbers, nothing else", async () => {
-  for (const [sent, stored] of [["12", 12], ["12.9", 12], [12, 12], [12.9, 12]] as const) {
+  const readable = [
+    ["12", 12],
+    ["12.9", 12],
+    [12, 12],
+    [12.9, 12],
+    ["164,000", 164_000],
+    ["1,234,567.8", 1_234_567],
+  ] as const;
+  for (const [sent, stored] of readable) {
     const row = { ...profileExample, fullTimeEmployees: sent };
     const outcome = await fetchJson(profileFetcher, "AAPL", [row]);
     assert.equal(onlyRow(outcome, "AAPL").full_time_employees, stored);
   }
-  for (const sent of ["many", "1,000", "1e5", "99999999999999999999"]) {
+  for (
+    const sent of ["many", "1,00", "1.000,5", "12,34,567", ",100", "1e5", "99999999999999999999"]
+  ) {
     const row = { ...profileExample, fullTimeEmployees: sent };
     const error = await vendorErrorOf(fetchJson(profileFetcher, "AAPL", [row]));
     assert.match(error.message, /key "fullTimeEmployees" is the text ".+"; wanted numeric text/);

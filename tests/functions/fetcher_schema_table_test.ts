@@ -35,6 +35,8 @@ interface Case {
   call: string;
   /** Whether `{}` is another spelling of `[]`. */
   emptyObjectIsEmpty: boolean;
+  /** Whether what comes is stored for the symbol asked for, whatever symbols the rows have. */
+  takesOtherSymbols?: true;
 }
 
 const CASES: readonly Case[] = [
@@ -102,13 +104,17 @@ const CASES: readonly Case[] = [
     required: ["symbol", "exchangeShortName"],
     call: "search-exchange-variants?symbol=%5EA%2FB",
     emptyObjectIsEmpty: false,
+    takesOtherSymbols: true,
   },
 ];
 
 /** Keys that are not in every answer. */
 const OPTIONAL = ["dividendPerShareTTM"];
 
-for (const { fetcher, example, ignored, required, call, emptyObjectIsEmpty } of CASES) {
+for (
+  const { fetcher, example, ignored, required, call, emptyObjectIsEmpty, takesOtherSymbols }
+    of CASES
+) {
   const { dataType } = fetcher;
   const needed = Object.keys(example).filter((key) => !ignored.includes(key));
 
@@ -176,7 +182,15 @@ for (const { fetcher, example, ignored, required, call, emptyObjectIsEmpty } of 
     }
   });
 
-  Deno.test(`${dataType} of another symbol fails for good`, async () => {
+  Deno.test(`${dataType} of another symbol ${takesOtherSymbols ? "is stored" : "fails for good"}`, async () => {
+    if (takesOtherSymbols) {
+      const { rows, warnings } = await fetchJson(fetcher, "MSFT", [example]);
+      assert.equal(rows.get("MSFT")?.[0]?.symbol, "MSFT");
+      assert.deepEqual(warnings, [
+        `${dataType} for "MSFT": the answer is about "AAPL", without the symbol that was asked for`,
+      ]);
+      return;
+    }
     const error = await vendorErrorOf(fetchJson(fetcher, "MSFT", [example]));
     assert.equal(error.errorClass, "permanent");
     assert.equal(error.code, "symbol_mismatch");
@@ -198,3 +212,25 @@ for (const { fetcher, example, ignored, required, call, emptyObjectIsEmpty } of 
     assert.deepEqual(asked, [call]);
   });
 }
+
+Deno.test("of millions of wrong entries a thousand are told apart, and the job fails in a sentence", async () => {
+  const before = Deno.memoryUsage().heapUsed;
+  const error = await vendorErrorOf(
+    fetchJson(gradesHistoricalFetcher, "AAPL", new Array(2_000_000).fill(1)),
+  );
+  assert.match(error.message, /row 1 is 1; wanted an object \(and 999 more problems\)/);
+  assert.ok(Deno.memoryUsage().heapUsed - before < 100_000_000);
+});
+
+Deno.test("symbols that nobody asked for are named up to twenty, then counted", async () => {
+  const rows = Array.from({ length: 1_000 }, (_, place) => ({
+    ...gradesExample,
+    symbol: `X${place}`,
+  }));
+  const { warnings } = await fetchJson(gradesHistoricalFetcher, "AAPL", [
+    gradesExample,
+    ...rows,
+  ]);
+  assert.equal(warnings.length, 21);
+  assert.match(warnings.at(-1) ?? "", /980 more symbols/);
+});

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { fetchSymbols } from "../../supabase/functions/_shared/fetchers/contract.ts";
+import { fetchSymbols, type Parts } from "../../supabase/functions/_shared/fetchers/contract.ts";
 import { sharesFloatAllFetcher } from "../../supabase/functions/_shared/fetchers/shares_float_all.ts";
 import { errorBodies, sharesFloatAllExample, sharesFloatExample } from "./fetcher_examples.ts";
 import { contextFor, type FakeVendor, vendorErrorOf } from "./fetcher_support.ts";
@@ -56,11 +56,43 @@ Deno.test("an empty market is empty after one call", async () => {
   assert.equal(outcome.rows.size, 0);
 });
 
-Deno.test("the walk ends after twenty pages, with a warning", async () => {
-  const { asked, rows, outcome } = await walk(market(1_000, 10));
-  assert.equal(asked.length, 20);
-  assert.equal(rows.length, 200);
-  assert.match(outcome.warnings.join(), /stopped after 20 pages, though there may be more/);
+Deno.test("the walk ends after two hundred pages, with a warning", async () => {
+  const { asked, rows, outcome } = await walk(market(1_000, 2));
+  assert.equal(asked.length, 200);
+  assert.equal(rows.length, 400);
+  assert.match(outcome.warnings.join(), /stopped after 200 pages, though there may be more/);
+});
+
+Deno.test("a part is one page, and its cursor is all that the next one needs", async () => {
+  const { context, asked } = contextFor(market(12_000));
+  const { parts } = sharesFloatAllFetcher;
+  assert.ok(parts);
+  const pages: number[] = [];
+  let from = "null";
+  do {
+    // The cursor as text, as the queue keeps it.
+    const part: Awaited<ReturnType<Parts["request"]>> = await parts.request(
+      JSON.parse(from),
+      context,
+    );
+    const { entries } = part.payload as { entries: unknown[] };
+    assert.equal(part.calls, 1);
+    pages.push(entries.length);
+    from = JSON.stringify(part.next);
+  } while (from !== "null");
+  assert.deepEqual(pages, [5_000, 5_000, 2_000]);
+  assert.equal(asked.length, 3);
+});
+
+Deno.test("a cursor of another version begins at the first page", async () => {
+  const { context, asked } = contextFor(market(12_000));
+  await sharesFloatAllFetcher.parts?.request({ offset: 3 }, context);
+  assert.deepEqual(asked, ["shares-float-all?page=0&limit=5000"]);
+});
+
+Deno.test("the registry counts the calls of a claim for as long as they may start", () => {
+  assert.equal(sharesFloatAllFetcher.callsPerBatch, 10);
+  assert.ok((sharesFloatAllFetcher.parts?.startWithinMs ?? Infinity) <= 19_500);
 });
 
 Deno.test("a vendor that ignores the page is asked twice", async () => {

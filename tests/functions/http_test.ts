@@ -296,3 +296,60 @@ function halfAnswers(then: "close" | "hold") {
     },
   };
 }
+
+/** Bytes without end, and whether the reader has had enough of them. */
+function endlessAnswer(): { response: Response; wasCancelled: () => boolean } {
+  let cancelled = false;
+  const chunk = new TextEncoder().encode("1,".repeat(50_000));
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    pull: (controller) => controller.enqueue(chunk),
+    cancel: () => void (cancelled = true),
+  });
+  return { response: new Response(body), wasCancelled: () => cancelled };
+}
+
+Deno.test("an answer is read no further than its limit, and refused for good", async () => {
+  const { response, wasCancelled } = endlessAnswer();
+  const { context } = contextFor(() => response);
+  const error = await vendorErrorOf(
+    getVendorJson(REQUEST, { ...context, mostAnswerBytes: 1_000_000 }),
+  );
+  assert.deepEqual([error.errorClass, error.code], ["permanent", "answer_too_large"]);
+  assert.match(
+    error.message,
+    /larger than 1000000 bytes; a larger FMP_MOST_ANSWER_BYTES admits it/,
+  );
+  assert.equal(error.calls, 1);
+  assert.ok(error.bytes > 1_000_000 && error.bytes <= 1_200_000, `${error.bytes} bytes`);
+  assert.ok(wasCancelled());
+});
+
+Deno.test("without another limit twenty megabytes are read", async () => {
+  const { response } = endlessAnswer();
+  const { context } = contextFor(() => response);
+  const error = await vendorErrorOf(getVendorJson(REQUEST, context));
+  assert.match(error.message, /larger than 20000000 bytes/);
+});
+
+for (
+  const [name, deep, verdict] of [
+    ["arrays", "[".repeat(100_000) + "]".repeat(100_000), "nested_too_deep"],
+    ["objects", '{"a":'.repeat(65) + "1" + "}".repeat(65), "nested_too_deep"],
+    ["64 levels", "[".repeat(64) + "]".repeat(64), undefined],
+    ["brackets in a text", JSON.stringify(["[".repeat(100) + '"\\' + "{".repeat(100)]), undefined],
+    ["many short arrays", `[${"[],".repeat(1_000)}[]]`, undefined],
+    ["arrays that never close", "[".repeat(100_000), "nested_too_deep"],
+    ["a text that never closes", '["' + "[".repeat(100), "truncated_json"],
+  ] as const
+) {
+  Deno.test(`nested JSON, ${name}: ${verdict ?? "accepted"}`, async () => {
+    const { context } = contextFor(() => new Response(deep));
+    const answer = getVendorJson(REQUEST, context);
+    if (verdict === undefined) {
+      assert.deepEqual((await answer).payload, JSON.parse(deep));
+    } else {
+      const error = await vendorErrorOf(answer);
+      assert.deepEqual([error.errorClass, error.code], ["retryable", verdict]);
+    }
+  });
+}

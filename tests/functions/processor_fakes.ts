@@ -3,13 +3,22 @@ import { setImmediate } from "node:timers";
 import { z } from "zod";
 import type { Clock } from "../../supabase/functions/_shared/processor/clock.ts";
 import type { VendorAccess } from "../../supabase/functions/_shared/processor/run_group.ts";
-import type {
-  ClaimedJob,
-  Queue,
-  SettleAnswer,
-  SettleResult,
+import {
+  type ClaimedJob,
+  type Queue,
+  QueueError,
+  type SettleAnswer,
+  type SettleResult,
 } from "../../supabase/functions/_shared/queue_client.ts";
-import type { FetchContext, Fetcher } from "../../supabase/functions/_shared/fetchers/contract.ts";
+import type {
+  FetchContext,
+  Fetcher,
+  JsonValue,
+} from "../../supabase/functions/_shared/fetchers/contract.ts";
+import {
+  type ProcessorOptions,
+  runProcessor,
+} from "../../supabase/functions/_shared/processor/run_processor.ts";
 
 const START = Date.parse("2026-11-24T10:00:00Z");
 
@@ -73,6 +82,7 @@ interface StoredJob extends ClaimedJob {
   leaseEndsAt: number;
   releases: number;
   error: SettleResult["error"];
+  progress: JsonValue | null;
 }
 
 /** An in-memory queue with leases, which records every round trip. */
@@ -116,6 +126,7 @@ export class FakeQueue implements Queue {
       leaseEndsAt: 0,
       releases: 0,
       error: null,
+      progress: null,
     };
     this.jobs.push(job);
     return job;
@@ -158,6 +169,11 @@ export class FakeQueue implements Queue {
     return Promise.resolve(held.length);
   }
 
+  progressOf(job: Pick<ClaimedJob, "id" | "lease_token">): Promise<JsonValue | null> {
+    const found = this.jobs.find(({ id }) => id === job.id);
+    return Promise.resolve(found?.lease_token === job.lease_token ? found.progress : null);
+  }
+
   nextClaimIn(): Promise<number | null> {
     return Promise.resolve(this.nextClaims.shift() ?? null);
   }
@@ -189,6 +205,11 @@ export class FakeQueue implements Queue {
     if (result.outcome === "completed" || result.outcome === "empty") {
       job.status = "completed";
       return answer(result.outcome, result.rows.length);
+    }
+    if (result.outcome === "progress") {
+      job.progress = result.progress?.cursor ?? null;
+      job.leaseEndsAt = this.clock.now() + (result.progress?.lease_seconds ?? 120) * 1000;
+      return answer("progress", result.rows.length);
     }
     job.status = "pending";
     if (result.outcome === "released") {
@@ -292,6 +313,10 @@ export function restStub(
         );
       case "extend_leases_v2":
         return Response.json(await queue.extendLease(body.p_lease_token, body.p_lease_seconds));
+      case "job_progress_v2":
+        return Response.json(
+          await queue.progressOf({ id: body.p_job_id, lease_token: body.p_lease_token }),
+        );
       case "next_claim_in_v2":
         return Response.json(await queue.nextClaimIn());
       case "settle_queue_batch_v2":
@@ -307,3 +332,28 @@ export function restStub(
     { requests },
   );
 }
+
+/** Runs the processor on the virtual clock to its end. */
+export function run(
+  clock: VirtualClock,
+  queue: ProcessorOptions["queue"],
+  fetchers: Record<string, Fetcher>,
+  options: Partial<ProcessorOptions> = {},
+) {
+  return clock.drive(runProcessor({
+    queue,
+    fetchers,
+    context: vendorAccess(clock),
+    runId: crypto.randomUUID(),
+    clock,
+    ...options,
+  }));
+}
+
+/** What the queue's client throws while the database cannot be reached. */
+export const queueDown = () =>
+  new QueueError("Cannot settle jobs: the connection failed (network)", {
+    action: "settle jobs",
+    code: "network",
+    transient: true,
+  });

@@ -176,6 +176,7 @@ for (const folder of FOLDERS) {
           status.filter((row) => row.raw_holidays_json !== null)
             .map((row) => [row.exchange_code, row.raw_holidays_json]),
           [["NASDAQ", holidays]],
+          "those of another exchange are left out",
         );
         await expectRows(
           sql,

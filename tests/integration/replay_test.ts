@@ -210,11 +210,36 @@ Deno.test("bad recordings fail with class and code as in production, and the exi
     ["dividends__A.json", '{"Error Message": "Limit Reach"}', "failed rate_limited limit_reach"],
     ["dividends__B.json", '{"Error Message": "Invalid API KEY"}', "failed auth invalid_key"],
     ["ratios-ttm__odd.json", '{"Error Message": "x"}', "failed retryable error_message"],
-    ["quote__deep.json", nested, "failed retryable schema_mismatch"],
+    ["quote__deep.json", nested, "failed retryable nested_too_deep"],
+    [
+      "quote__http-402.json",
+      "Restricted Endpoint: not in your plan",
+      "failed permanent plan_endpoint",
+    ],
+    [
+      "quote__AAPL-http-429.json",
+      '{"Error Message":"Limit Reach ."}',
+      "failed rate_limited http_429",
+    ],
+    ["quote__GONE.http-404.json", "[]", "failed permanent http_404"],
+    ["quote__EMPTY-http-204.json", "", "failed retryable not_json"],
+    ["profile__LEGACY.json", '{"Error Message":"Legacy Endpoint"}', "failed auth http_403"],
+    ["profile__ODD-http-999.json", "[]", "empty"],
+    ["profile__PIPE.json", "[]", "empty"],
+    [
+      "income-statement__PART.json",
+      "Premium Query Parameter: 'x'",
+      "failed permanent plan_parameter",
+    ],
+    [
+      "batch-quote__THREE-http-402.json",
+      "Restricted Endpoint: not in your plan",
+      "failed permanent plan_endpoint",
+    ],
     [
       "income-statement__deep.json",
       JSON.stringify([{ ...income, extra: "@" }]).replace('"@"', nested),
-      "failed retryable unexpected",
+      "failed retryable nested_too_deep",
     ],
     [
       "shares-float__nul.json",
@@ -249,12 +274,26 @@ Deno.test("bad recordings fail with class and code as in production, and the exi
   ];
   const { code, of } = await reportsOf(
     Object.fromEntries(cases.map(([name, content]) => [name, content])),
+    async (folder) => {
+      await Deno.writeTextFile(join(folder, "profile__LEGACY.status"), "403\n");
+      await Deno.writeTextFile(join(folder, "income-statement__PART.status"), "402");
+      await mkdir(join(folder, "profile__PIPE.status"));
+    },
   );
   for (const [name, , outcome] of cases) {
     const found = outcomeOf(of(name));
     assert.ok(outcome === "failed" ? found.startsWith(outcome) : found === outcome, name + found);
   }
   assert.equal(code, 0);
+  assert.deepEqual(
+    [of("quote__AAPL-http-429.json").label, of("quote__http-402.json").label],
+    ["AAPL", ""],
+  );
+  assert.match(
+    of("profile__ODD-http-999.json").warnings.join(),
+    /the status of the label is "999"; wanted a number from 200 to 599; served with 200/,
+  );
+  assert.match(of("profile__PIPE.json").warnings.join(), /profile__PIPE.status is "no small file"/);
   assert.match(of("batch-quote__one-bad.json").error!.message, /"B".*"price"/);
   assert.equal(of("batch-quote__one-bad.json").rowsWritten, 2);
   assert.match(of("batch-quote__one-bad.json").warnings.join(), /1 of 3 symbols failed/);
@@ -269,6 +308,7 @@ Deno.test("what cannot be read or takes all memory is named, the rest is process
     "quote__AAPL.json": JSON.stringify([{ ...quote, symbol: "AAPL" }]),
     "profile__blank.json": " ".repeat(50_000_000),
     "quote__zeros.json": `[${"0,".repeat(25_000_000)}0]`,
+    "quote__objects.json": `[${"{},".repeat(17_000_000)}{}]`,
   }, async (folder) => {
     await mkdir(join(folder, "folder.json"));
     await symlink("loop.json", join(folder, "loop.json"));
@@ -287,13 +327,14 @@ Deno.test("what cannot be read or takes all memory is named, the rest is process
       ["quote__gone.json", /ENOENT|no such file/],
       ["quote__endless.json", /pipe, socket or device/],
       ["quote__sparse.json", /3000000000 bytes/],
-      ["quote__zeros.json", /memory/],
+      ["quote__objects.json", /memory/],
     ] as const
   ) {
     assert.equal(of(file).outcome, "unprocessed", file);
     assert.match(of(file).reason!, reason);
   }
-  assert.equal(outcomeOf(of("profile__blank.json")), "failed retryable not_json");
+  assert.equal(outcomeOf(of("profile__blank.json")), "failed permanent answer_too_large");
+  assert.equal(outcomeOf(of("quote__zeros.json")), "failed permanent answer_too_large");
   assert.equal(outcomeOf(of("quote__AAPL.json")), "completed");
   assert.equal(outcomeOf(of("quote__link.json")), "completed");
 });

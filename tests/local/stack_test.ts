@@ -197,6 +197,7 @@ Deno.test("functions get the platform's environment, the vendor's and what is gi
         FMP_API_KEY: stack.simulator?.apiKey,
         FMP_BASE_URL: stack.fmpUrl,
         EXCHANGE_RATES_URL: stack.simulator?.exchangeRatesUrl,
+        FMP_IMAGES_URL: stack.simulator?.imagesUrl,
         ENV_CONTEXT: "PROD",
         EXTRA: "1",
       });

@@ -1,4 +1,4 @@
-import { DEFAULT_TIMEOUT_MS } from "./http.ts";
+import { DEFAULT_MOST_ANSWER_BYTES, DEFAULT_TIMEOUT_MS } from "./http.ts";
 import type { FetchContext } from "./fetchers/contract.ts";
 
 /** Where settings are read from; `Deno.env` is one. */
@@ -115,6 +115,23 @@ export function legacyPacingMs(env: Env, defaultMs: number): number {
   return wholeNumberEnv(env, "FMP_LEGACY_PACING_MS", { default: defaultMs, min: 0, max: 60_000 });
 }
 
+/**
+ * Base URL that stands for the vendor's image host, from `FMP_IMAGES_URL`; undefined: the host itself.
+ */
+export function fmpImagesUrl(env: Env): string | undefined {
+  const url = urlEnv(env, "FMP_IMAGES_URL", "");
+  return url === "" ? undefined : url;
+}
+
+/** Bytes of one vendor answer that are read at most, from `FMP_MOST_ANSWER_BYTES`. */
+export function mostAnswerBytes(env: Env): number {
+  return wholeNumberEnv(env, "FMP_MOST_ANSWER_BYTES", {
+    default: DEFAULT_MOST_ANSWER_BYTES,
+    min: 100_000,
+    max: 200_000_000,
+  });
+}
+
 /** Vendor access from the environment. Throws {@linkcode EnvError}. */
 export function fetchContextFromEnv(
   env: Env,
@@ -127,6 +144,7 @@ export function fetchContextFromEnv(
     apiKey: overrides.apiKey ?? fmpApiKey(env),
     signal,
     timeoutMs: DEFAULT_TIMEOUT_MS,
+    mostAnswerBytes: mostAnswerBytes(env),
     now: () => new Date(),
     ...overrides,
   };

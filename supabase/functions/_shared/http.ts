@@ -4,6 +4,15 @@ import { VendorError } from "./fetchers/errors.ts";
 /** Milliseconds that one vendor call may take unless the caller says otherwise. */
 export const DEFAULT_TIMEOUT_MS = 10_000;
 
+/**
+ * Bytes of one answer that are read unless the caller says otherwise: four times the largest that is
+ * known (the quotes of a whole exchange), and what 256 MB of memory can take apart.
+ */
+export const DEFAULT_MOST_ANSWER_BYTES = 20_000_000;
+
+/** Levels of arrays and objects in an answer; documented ones have three. */
+const DEEPEST_NESTING = 64;
+
 /** Longest wait taken from the vendor's Retry-After, in seconds: its longest window is a day. */
 const LONGEST_RETRY_AFTER_SECONDS = 86_400;
 
@@ -107,7 +116,15 @@ export async function getVendorJson(
     } catch (error) {
       throw failedTransfer(error, 0);
     }
-    const body = await readBody(response);
+    const mostBytes = context.mostAnswerBytes ?? DEFAULT_MOST_ANSWER_BYTES;
+    const body = await readBody(response, mostBytes);
+    if (body.isTooLarge) {
+      throw fail(
+        { errorClass: "permanent", code: "answer_too_large" },
+        `the answer is larger than ${mostBytes} bytes; a larger FMP_MOST_ANSWER_BYTES admits it`,
+        body.bytes,
+      );
+    }
     if (!response.ok) {
       throw fail(
         verdictOnStatus(response.status, body.text),
@@ -117,6 +134,13 @@ export async function getVendorJson(
       );
     }
     if (body.failure !== undefined) throw failedTransfer(body.failure.error, body.bytes);
+    if (startsAsJson(body.text) && isNestedDeeperThan(DEEPEST_NESTING, body.text)) {
+      throw fail(
+        { errorClass: "retryable", code: "nested_too_deep" },
+        `the vendor's JSON is nested more than ${DEEPEST_NESTING} deep`,
+        body.bytes,
+      );
+    }
     const payload = parseJson(body.text);
     if (payload === undefined) {
       throw fail(verdictOnText(body.text), describeText(body.text, context.apiKey), body.bytes);
@@ -183,10 +207,13 @@ function vendorUrl(baseUrl: string, request: VendorRequest): string {
   return `${baseUrl.replace(/\/+$/, "")}/${request.path}${query === "" ? "" : `?${query}`}`;
 }
 
-/** Reads to the end or to the failure, so that the bytes of a broken transfer count too. */
+/**
+ * Reads to the end, to the failure or to the limit, so that the bytes of a broken transfer count too.
+ */
 async function readBody(
   response: Response,
-): Promise<{ text: string; bytes: number; failure?: { error: unknown } }> {
+  mostBytes: number,
+): Promise<{ text: string; bytes: number; failure?: { error: unknown }; isTooLarge?: true }> {
   const decoder = new TextDecoder();
   let text = "";
   let bytes = 0;
@@ -194,6 +221,8 @@ async function readBody(
   try {
     for await (const chunk of response.body) {
       bytes += chunk.byteLength;
+      // Leaving the loop cancels the body.
+      if (bytes > mostBytes) return { text: "", bytes, isTooLarge: true };
       text += decoder.decode(chunk, { stream: true });
     }
     return { text: text + decoder.decode(), bytes };
@@ -251,6 +280,37 @@ function describeText(body: string, apiKey: string): string {
 
 function startsAsJson(body: string): boolean {
   return /^\s*[[{]/.test(body);
+}
+
+/** Whether arrays and objects are nested deeper, found without the recursion that it would break. */
+function isNestedDeeperThan(most: number, json: string): boolean {
+  let depth = 0;
+  for (let place = 0; place < json.length; place++) {
+    switch (json.charCodeAt(place)) {
+      case 0x22: // "
+        place = endOfText(json, place);
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        depth += 1;
+        if (depth > most) return true;
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        depth -= 1;
+    }
+  }
+  return false;
+}
+
+/** Place of the quote that closes the text which begins here; the end of the JSON without one. */
+function endOfText(json: string, start: number): number {
+  for (let place = start + 1; place < json.length; place++) {
+    const character = json.charCodeAt(place);
+    if (character === 0x22) return place;
+    if (character === 0x5c) place += 1; // The backslash escapes what follows.
+  }
+  return json.length;
 }
 
 /** The vendor's words: the `Error Message` of an object, else the body itself. */

@@ -1,4 +1,6 @@
+import { fmpImagesUrl } from "../_shared/env.ts";
 import { profileFetcher } from "../_shared/fetchers/profile.ts";
+import { copyMissingLogos } from "../_shared/fetchers/profile_logo.ts";
 import {
   createLegacyEndpoint,
   type LegacyEndpointDefinition,
@@ -7,7 +9,10 @@ import {
 
 type Profiles = Parameters<typeof profileFetcher.toRows>[0];
 
-/** Refreshes `profiles` for the active symbols, through the SQL function `upsert_profile`. */
+/** Milliseconds for the logo of one profile, with all that belongs to it. */
+const LOGO_MS = 20_000;
+
+/** Refreshes `profiles` for the active symbols, through the SQL function `upsert_profile`, and their logos. */
 export const profileEndpoint: LegacyEndpointDefinition<Profiles> = {
   name: "fetch-fmp-profiles",
   fetcher: profileFetcher,
@@ -21,6 +26,14 @@ export const profileEndpoint: LegacyEndpointDefinition<Profiles> = {
         throw new Error(`Cannot write profiles for "${symbol}": ${error.message}`);
       }
     }
+    const imagesUrl = fmpImagesUrl(Deno.env);
+    const warnings = await copyMissingLogos(new Map([[symbol, rows]]), {
+      fetch,
+      database,
+      signal: AbortSignal.timeout(LOGO_MS),
+      ...(imagesUrl === undefined ? {} : { imagesUrl }),
+    });
+    for (const warning of warnings) console.warn(`fetch-fmp-profiles: ${warning}`);
   },
   totals: totalsOfSymbols,
 };

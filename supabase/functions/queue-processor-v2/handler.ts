@@ -1,9 +1,11 @@
+import { createClient } from "npm:@supabase/supabase-js@2.109.0";
 import { z } from "npm:zod@4.6.7";
 import { callerHasSecretKey } from "../_shared/auth.ts";
 import {
   type Env,
   EnvError,
   fetchContextFromEnv,
+  fmpImagesUrl,
   secretKeys,
   supabaseUrl,
 } from "../_shared/env.ts";
@@ -16,6 +18,9 @@ import { createQueueClient, QueueError } from "../_shared/queue_client.ts";
 
 /** Milliseconds to register the run. */
 const START_MS = 15_000;
+
+/** Milliseconds for one call that keeps a file. */
+const FILE_CALL_MS = 10_000;
 
 /** The platform cuts a log message at 10,000 characters. */
 const ERRORS_IN_LOG = 5;
@@ -98,6 +103,7 @@ async function answer(request: Request, surroundings: HandlerSurroundings): Prom
   const context = fetchContextFromEnv(env, shutdown, { fetch });
   const project = { url: supabaseUrl(env), key: secretKeys(env).own };
   const queue = createQueueClient({ ...project, fetch });
+  const imagesUrl = fmpImagesUrl(env);
   const runId = crypto.randomUUID();
   const start = await queue.startRun(runId, manual, { until: Date.now() + START_MS });
   if (!start.started) return Response.json({ started: false, reason: start.reason });
@@ -107,6 +113,11 @@ async function answer(request: Request, surroundings: HandlerSurroundings): Prom
     queue,
     fetchers,
     context,
+    afterAccess: {
+      fetch,
+      database: filesClient(project, fetch),
+      ...(imagesUrl === undefined ? {} : { imagesUrl }),
+    },
     edgeFunctions: { ...project, anonKey: env.get("SUPABASE_ANON_KEY") ?? "" },
     runId,
     manual,
@@ -124,6 +135,17 @@ async function answer(request: Request, surroundings: HandlerSurroundings): Prom
   }));
   if (!wait) return Response.json({ runId }, { status: 202 });
   return Response.json(await ended);
+}
+
+/** The project as fetchers need it to keep files. */
+function filesClient(project: { url: string; key: string }, fetchIt: typeof fetch) {
+  return createClient(project.url, project.key, {
+    auth: { autoRefreshToken: false, persistSession: false, detectSessionInUrl: false },
+    global: {
+      fetch: (input, init) =>
+        fetchIt(input, { ...init, signal: init?.signal ?? AbortSignal.timeout(FILE_CALL_MS) }),
+    },
+  });
 }
 
 function parseBody(

@@ -5,6 +5,7 @@ import { optionalText, requiredText, rowsOf } from "./fields.ts";
 import { globalRows } from "./global_rows.ts";
 import { oneRowPerKey } from "./symbol_rows.ts";
 import { subjectOf } from "./validation.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "available-exchanges";
 
@@ -48,3 +49,8 @@ export const availableExchangesFetcher: Fetcher<z.infer<typeof availableExchange
     return globalRows(rows, warnings);
   },
 };
+
+/** In the queue. */
+export const queueType = queueTypeOf(availableExchangesFetcher, {
+  "available-exchanges": { symbols: "global" },
+});

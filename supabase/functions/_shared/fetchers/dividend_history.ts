@@ -10,6 +10,7 @@ import {
 } from "./fields.ts";
 import { symbolRequest } from "./symbol_request.ts";
 import { historyPerSymbol } from "./symbol_rows.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "dividend-history";
 
@@ -50,3 +51,8 @@ export const dividendHistoryFetcher: Fetcher<z.infer<typeof dividendsSchema>> = 
     }));
   },
 };
+
+/** In the queue. */
+export const queueType = queueTypeOf(dividendHistoryFetcher, {
+  "dividends": { symbols: "label" },
+});

@@ -40,6 +40,8 @@ export interface VendorErrorDetails {
  * | `aborted` | retryable | the caller's signal ended the call; the job is to be released |
  * | `not_json`, `truncated_json` | retryable | status 200 with text that is not JSON, or JSON cut short |
  * | `error_message` | retryable | status 200 with an `Error Message` object of unknown wording |
+ * | `nested_too_deep` | retryable | JSON in which arrays and objects are nested deeper than any documented answer |
+ * | `answer_too_large` | permanent | more bytes than `mostAnswerBytes`; trying again at once would cost as much again |
  * | `schema_mismatch` | retryable | the answer lacks a key, or a value is of the wrong type or implausible; becomes permanent when the attempts are used up |
  * | `configuration` | retryable | a setting of ours is wrong |
  * | `http_429`, `limit_reach` | rate_limited | status 429, or the same words with status 200 |

@@ -1,3 +1,4 @@
+import { marketHolidayExchanges } from "../env.ts";
 import { z } from "npm:zod@4.6.7";
 import { getVendorJson } from "../http.ts";
 import type {
@@ -21,11 +22,15 @@ import { globalRows } from "./global_rows.ts";
 import { readSetting } from "./setting.ts";
 import { oneRowPerKey } from "./symbol_rows.ts";
 import { describeMismatch, subjectOf } from "./validation.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "exchange-market-status";
 
-/** Exchanges whose holidays one refresh by the queue fetches; its calls are known beforehand. */
+/** Of the exchanges named, those whose holidays one refresh fetches; its calls are known beforehand. */
 const HOLIDAY_CALLS = 2;
+
+/** Of the others that the vendor lists, those whose holidays one refresh by the queue fetches. */
+const OTHERS_PER_REFRESH = 8;
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -84,6 +89,12 @@ export interface ExchangeMarketStatusOptions {
    *   holidays alone, with a warning. The endpoint does this, as it always has.
    */
   holidayExchanges: (() => readonly string[]) | "listed";
+  /**
+   * With a function: how many of the other exchanges that the vendor lists have their holidays fetched
+   * too, in turns by the hour that come to all of them within half a day. One that fails keeps what is
+   * stored until its next turn, with a warning. Default: 0.
+   */
+  othersPerRefresh?: number;
 }
 
 /**
@@ -100,45 +111,107 @@ export function createExchangeMarketStatusFetcher(
   return {
     dataType: DATA_TYPE,
     maxSymbolsPerCall: 1,
-    callsPerBatch: 1 + HOLIDAY_CALLS,
+    callsPerBatch: 1 + HOLIDAY_CALLS + (options.othersPerRefresh ?? 0),
     schema: payloadSchema,
-    request: (symbols, context) =>
-      requestStatus(subjectOf(DATA_TYPE, symbols), options.holidayExchanges, context),
+    request: (symbols, context) => requestStatus(subjectOf(DATA_TYPE, symbols), options, context),
     toRows: statusRows,
   };
 }
 
 async function requestStatus(
   subject: string,
-  wanted: ExchangeMarketStatusOptions["holidayExchanges"],
+  { holidayExchanges, othersPerRefresh = 0 }: ExchangeMarketStatusOptions,
   context: FetchContext,
 ): Promise<VendorAnswer<unknown>> {
-  const exchangesInTurn = wanted === "listed"
-    ? undefined
-    : inTurn(readSetting(subject, wanted), context.now());
+  const named = holidayExchanges === "listed" ? undefined : readSetting(subject, holidayExchanges);
   const hours = await getVendorJson(
     { path: "all-exchange-market-hours", query: {}, subject },
     context,
   );
-  let { calls, bytes } = hours;
-  const holidays: Record<string, unknown> = {};
-  const warnings: string[] = [];
-  for (const exchange of exchangesInTurn ?? listedExchanges(hours.payload)) {
+  const listed = listedExchanges(hours.payload);
+  const holidays = named === undefined
+    ? await holidaysOfAll(listed, context)
+    : await holidaysInTurn(named, listed, othersPerRefresh, context);
+  const calls = hours.calls + holidays.calls;
+  const bytes = hours.bytes + holidays.bytes;
+  if (holidays.failure !== undefined) throw holidays.failure.with({ calls, bytes });
+  return {
+    payload: {
+      hours: hours.payload,
+      holidays: holidays.byExchange,
+      warnings: holidays.warnings,
+    },
+    calls,
+    bytes,
+  };
+}
+
+/** Answers about holidays, unchecked, and what they cost. */
+interface Holidays {
+  byExchange: Record<string, unknown>;
+  warnings: string[];
+  calls: number;
+  bytes: number;
+  /** Fails the refresh. */
+  failure?: VendorError;
+}
+
+/** One call after the other, until one fails in a way that the next would too. */
+async function holidaysOfAll(
+  exchanges: readonly string[],
+  context: FetchContext,
+): Promise<Holidays> {
+  const holidays: Holidays = { byExchange: {}, warnings: [], calls: 0, bytes: 0 };
+  for (const exchange of exchanges) {
     const answer = await requestHolidays(exchange, context);
-    calls += answer.calls;
-    bytes += answer.bytes;
-    if (!(answer instanceof VendorError)) {
-      holidays[exchange] = answer.payload;
-      continue;
-    }
-    // An unknown code, or a plan without holidays, must not keep the hours from being stored.
-    if (wanted !== "listed" && answer.errorClass !== "permanent") {
-      throw answer.with({ calls, bytes });
-    }
-    warnings.push(answer.message);
-    if (!ABOUT_ONE_EXCHANGE.includes(answer.errorClass)) break;
+    note(holidays, exchange, answer);
+    if (answer instanceof VendorError && !ABOUT_ONE_EXCHANGE.includes(answer.errorClass)) break;
   }
-  return { payload: { hours: hours.payload, holidays, warnings }, calls, bytes };
+  return holidays;
+}
+
+/** All calls at once, so that the last one starts soon after the claim that they are counted by. */
+async function holidaysInTurn(
+  named: readonly string[],
+  listed: readonly string[],
+  othersPerRefresh: number,
+  context: FetchContext,
+): Promise<Holidays> {
+  const holidays: Holidays = { byExchange: {}, warnings: [], calls: 0, bytes: 0 };
+  const hour = Math.floor(context.now().getTime() / HOUR_MS);
+  const chosen = namedInTurn(named, hour);
+  const others = othersInTurn(
+    listed.filter((exchange) => !named.includes(exchange)),
+    othersPerRefresh,
+    hour,
+  );
+  const answers = await Promise.all(
+    [...chosen, ...others].map(async (exchange) => ({
+      exchange,
+      answer: await requestHolidays(exchange, context),
+    })),
+  );
+  for (const { exchange, answer } of answers) {
+    note(holidays, exchange, answer);
+    if (!(answer instanceof VendorError)) continue;
+    // An unknown code, or a plan without holidays, must not keep the hours from being stored.
+    const isTolerated = answer.errorClass === "permanent" ||
+      (ABOUT_ONE_EXCHANGE.includes(answer.errorClass) && others.includes(exchange) &&
+        answer.code !== "aborted");
+    if (!isTolerated) holidays.failure ??= answer;
+  }
+  return holidays;
+}
+
+function note(
+  holidays: Holidays,
+  exchange: string,
+  answer: VendorAnswer<unknown> | VendorError,
+): void {
+  holidays.calls += answer.calls;
+  holidays.bytes += answer.bytes;
+  if (answer instanceof VendorError) holidays.warnings.push(answer.message);
+  else holidays.byExchange[exchange] = answer.payload;
 }
 
 /** The answer, checked here because one exchange's holidays may fail alone. */
@@ -174,10 +247,28 @@ async function requestHolidays(
   }
 }
 
-function inTurn(exchanges: readonly string[], now: Date): readonly string[] {
+function namedInTurn(exchanges: readonly string[], hour: number): readonly string[] {
   const turns = Math.max(1, Math.ceil(exchanges.length / HOLIDAY_CALLS));
-  const first = (Math.floor(now.getTime() / HOUR_MS) % turns) * HOLIDAY_CALLS;
+  const first = (hour % turns) * HOLIDAY_CALLS;
   return exchanges.slice(first, first + HOLIDAY_CALLS);
+}
+
+/**
+ * At most so many. The number of turns is a prime, so that refreshes at any steady interval that is
+ * no multiple of it come to all exchanges.
+ */
+function othersInTurn(exchanges: readonly string[], most: number, hour: number): string[] {
+  if (most === 0) return [];
+  let turns = Math.max(2, Math.ceil(exchanges.length / most));
+  while (!isPrime(turns)) turns += 1;
+  return exchanges.toSorted().filter((_exchange, place) => place % turns === hour % turns);
+}
+
+function isPrime(number: number): boolean {
+  for (let divisor = 2; divisor * divisor <= number; divisor++) {
+    if (number % divisor === 0) return false;
+  }
+  return true;
 }
 
 /** Codes in the unchecked answer; what is wrong with it is found by the schema afterwards. */
@@ -204,9 +295,16 @@ function statusRows(
   const distinct = oneRowPerKey(
     subject,
     payload.hours.map((hours) => {
-      const holidays = Object.hasOwn(payload.holidays, hours.exchange)
+      const answered = Object.hasOwn(payload.holidays, hours.exchange)
         ? payload.holidays[hours.exchange]
         : undefined;
+      const other = answered && otherExchangeOf(answered, hours.exchange, listed);
+      if (other !== undefined) {
+        warnings.push(
+          `${subject}: the holidays of "${hours.exchange}" were left out, since they are those of "${other}"`,
+        );
+      }
+      const holidays = other === undefined ? answered : undefined;
       return statusRow(hours, holidays, receivedAt, (warning) => {
         warnings.push(`${subject}: ${warning}`);
       });
@@ -214,6 +312,17 @@ function statusRows(
     ["exchange_code"],
   );
   return globalRows(distinct.rows, [...warnings, ...distinct.warnings]);
+}
+
+/** Another listed exchange that all of these holidays are about. */
+function otherExchangeOf(
+  holidays: readonly Holiday[],
+  wanted: string,
+  listed: ReadonlySet<string>,
+): string | undefined {
+  const isWanted = ({ exchange }: Holiday) => exchange.toUpperCase() === wanted.toUpperCase();
+  if (holidays.some(isWanted)) return undefined;
+  return holidays.find(({ exchange }) => listed.has(exchange))?.exchange;
 }
 
 function statusRow(
@@ -296,3 +405,16 @@ function dayAt(timezone: string, instant: Date): string | undefined {
     throw error;
   }
 }
+
+/** In the queue: the holidays of `MARKET_HOLIDAY_EXCHANGES` with each refresh, the others in turns. */
+export const queueType = queueTypeOf(
+  createExchangeMarketStatusFetcher({
+    holidayExchanges: () => marketHolidayExchanges(Deno.env),
+    othersPerRefresh: OTHERS_PER_REFRESH,
+  }),
+  {
+    "all-exchange-market-hours": { symbols: "global", fetcher: "market status" },
+    "exchange-market-hours": { symbols: "global", fetcher: "market status" },
+    "holidays-by-exchange": { symbols: "global", fetcher: "market status", joined: "holidays" },
+  },
+);

@@ -1,3 +1,4 @@
+import { exchangeRatesSource, exchangeRatesUrl } from "../env.ts";
 import { z } from "npm:zod@4.6.7";
 import { getVendorJson, type OtherProvider } from "../http.ts";
 import type { FetchContext, FetchedRows, Fetcher, VendorAnswer } from "./contract.ts";
@@ -8,6 +9,7 @@ import { globalRows } from "./global_rows.ts";
 import { readSetting } from "./setting.ts";
 import { isPlausibleTime, plausibleTimes } from "./unix_time.ts";
 import { implausible, subjectOf } from "./validation.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "exchange-rates";
 
@@ -173,3 +175,17 @@ function pairRows(
   }));
   return globalRows(rows, warnings);
 }
+
+/** In the queue, from `EXCHANGE_RATES_SOURCE` and `EXCHANGE_RATES_URL`. */
+export const queueType = queueTypeOf(
+  createExchangeRatesFetcher({
+    source: () => exchangeRatesSource(Deno.env),
+    url: () => exchangeRatesUrl(Deno.env),
+  }),
+  {
+    "batch-forex-quotes": { symbols: "global", fetcher: "rates from pairs" },
+    "latest-usd": { symbols: "global", fetcher: "rates of the open provider" },
+    "v6-latest-usd": { symbols: "global", fetcher: "rates of the open provider" },
+    "exchange-rates": { symbols: "global", fetcher: "rates of the open provider" },
+  },
+);

@@ -1,6 +1,5 @@
 import { z } from "npm:zod@4.6.7";
 import type { FetchedRows, Fetcher } from "./contract.ts";
-import { VendorError } from "./errors.ts";
 import {
   optionalBigint,
   optionalBoolean,
@@ -13,6 +12,7 @@ import {
 import { symbolRequest } from "./symbol_request.ts";
 import { oneRowPerKey } from "./symbol_rows.ts";
 import { subjectOf } from "./validation.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "exchange-variants";
 
@@ -56,21 +56,14 @@ export const exchangeVariantsFetcher: Fetcher<Variants> = {
 };
 
 /**
- * The listings are tied to the symbol asked for by that being one of them. The key of the table
- * does not hold the symbol asked for, so rows of another company would take that company's away.
+ * Whatever listings come are those of the symbol asked for, as the legacy function has it. The key of
+ * the table does not hold that symbol: in the queue a row stays with the symbol that brought it first
+ * (`insert_only_columns`), in the endpoint the last one takes it.
  */
 function variantRows(variants: Variants, symbols: readonly string[]): FetchedRows {
   const [symbol] = symbols;
   if (symbol === undefined || variants.length === 0) return { rows: new Map(), warnings: [] };
   const subject = subjectOf(DATA_TYPE, symbols);
-  if (!variants.some((variant) => variant.symbol === symbol)) {
-    throw new VendorError(
-      `${subject}: the answer is about ${
-        variants.slice(0, 3).map((variant) => JSON.stringify(variant.symbol)).join(", ")
-      }; wanted the symbol that was asked for among the listings`,
-      { errorClass: "permanent", code: "symbol_mismatch" },
-    );
-  }
   const { rows, warnings } = oneRowPerKey(
     subject,
     variants.map((variant) => ({
@@ -98,5 +91,17 @@ function variantRows(variants: Variants, symbols: readonly string[]): FetchedRow
     })),
     ["symbol_variant", "exchange_short_name"],
   );
+  if (!variants.some((variant) => variant.symbol === symbol)) {
+    warnings.push(
+      `${subject}: the answer is about ${
+        variants.slice(0, 3).map((variant) => JSON.stringify(variant.symbol)).join(", ")
+      }, without the symbol that was asked for`,
+    );
+  }
   return { rows: new Map([[symbol, rows]]), warnings };
 }
+
+/** In the queue. */
+export const queueType = queueTypeOf(exchangeVariantsFetcher, {
+  "search-exchange-variants": { symbols: "main listing" },
+});

@@ -7,19 +7,42 @@ import { z } from "npm:zod@4.6.7";
 /** 2^63, the first whole number past Postgres's bigint; exact as a double. */
 const BIGINT_END = 2 ** 63;
 
+/** Broken rows of one answer that are told apart; as many as jobs can share one. */
+const MOST_BROKEN_ROWS = 1_000;
+
 /** The largest whole number of Postgres's integer. */
 const INTEGER_MAX = 2 ** 31 - 1;
 
 /** Spellings of absence in the vendor's text fields beside null. */
 const ABSENT_TEXTS = new Set(["", "N/A", "None"]);
 
-const NUMERIC_TEXT = /^\d{1,19}(\.\d+)?$/;
+/** Digits, or groups of three after commas: "164,000" is no fraction where wholes are counted. */
+const NUMERIC_TEXT = /^(?:\d{1,19}|\d{1,3}(?:,\d{3}){1,6})(?:\.\d+)?$/;
 const DATE_TEXT = /^(\d{4})-(\d{2})-(\d{2})$/;
 const DATE_TIME_TEXT = /^(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}):(\d{2}):(\d{2}))?$/;
 
-/** A whole answer: rows in an array. */
-export function rowsOf<Row extends z.ZodType>(row: Row): z.ZodArray<Row> {
-  return z.array(row, { error: "an array" });
+/**
+ * A whole answer: rows in an array. Unlike those of `z.array` its problems are bounded: after a
+ * thousand broken rows the others are not looked at, since millions would not fit in memory.
+ */
+export function rowsOf<Row extends z.ZodType>(row: Row): z.ZodType<z.infer<Row>[]> {
+  return z.custom<unknown[]>(Array.isArray, { error: "an array" }).transform((entries, context) => {
+    const rows: z.infer<Row>[] = [];
+    let broken = 0;
+    for (const [place, entry] of entries.entries()) {
+      const parsed = row.safeParse(entry);
+      if (parsed.success) {
+        rows.push(parsed.data);
+        continue;
+      }
+      for (const { message, path } of parsed.error.issues) {
+        context.addIssue({ code: "custom", message, path: [place, ...path], input: entry });
+      }
+      broken += 1;
+      if (broken === MOST_BROKEN_ROWS) break;
+    }
+    return rows;
+  });
 }
 
 /** As {@linkcode rowsOf}; `{}` is another spelling of the empty array. */
@@ -90,7 +113,10 @@ export function fiscalPeriod(): z.ZodType<"FY" | "Q1" | "Q2" | "Q3" | "Q4"> {
   return z.enum(["FY", "Q1", "Q2", "Q3", "Q4"], { error: "FY or Q1 to Q4" });
 }
 
-/** A count that arrives as numeric text, as a number, or absent (null or `""`). */
+/**
+ * A count that arrives as numeric text, with or without commas between thousands, as a number, or
+ * absent (null or `""`).
+ */
 export function optionalBigintText(): z.ZodType<number | null> {
   const wanted = "numeric text, a number or null";
   return z.union([z.string(), z.number(), z.null()], { error: wanted })
@@ -101,7 +127,7 @@ export function optionalBigintText(): z.ZodType<number | null> {
         context.addIssue({ code: "custom", message: wanted });
         return z.NEVER;
       }
-      const number = Number(value);
+      const number = Number(typeof value === "string" ? value.replaceAll(",", "") : value);
       if (!fitsBigint(number)) {
         context.addIssue({ code: "custom", message: "a number within the range of bigint" });
         return z.NEVER;

@@ -1,3 +1,4 @@
+import { statementsLimit } from "../env.ts";
 import { z } from "npm:zod@4.6.7";
 import { getVendorJson } from "../http.ts";
 import type {
@@ -15,6 +16,7 @@ import { StatementLimit } from "./statement_limit.ts";
 import { balanceSheets, cashFlows, incomeStatements, type Statement } from "./statement_schemas.ts";
 import { entriesAskedFor } from "./symbol_rows.ts";
 import { describeMismatch, subjectOf } from "./validation.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "financial-statements";
 
@@ -228,3 +230,16 @@ function mostTelling(failures: readonly VendorError[]): VendorError {
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
+
+/** In the queue, with `FMP_STATEMENTS_LIMIT` rows per statement. */
+export const queueType = queueTypeOf(
+  createFinancialStatementsFetcher({
+    limit: () => statementsLimit(Deno.env),
+    onFailedStatement: "fail",
+  }),
+  {
+    "income-statement": { symbols: "label", joined: "statements" },
+    "balance-sheet-statement": { symbols: "label", joined: "statements" },
+    "cash-flow-statement": { symbols: "label", joined: "statements" },
+  },
+);

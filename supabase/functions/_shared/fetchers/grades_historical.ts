@@ -3,6 +3,7 @@ import type { Fetcher } from "./contract.ts";
 import { optionalCount, requiredDate, requiredText, rowsOrEmptyObject } from "./fields.ts";
 import { symbolRequest } from "./symbol_request.ts";
 import { historyPerSymbol } from "./symbol_rows.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "grades-historical";
 
@@ -36,3 +37,8 @@ export const gradesHistoricalFetcher: Fetcher<z.infer<typeof gradesSchema>> = {
     }));
   },
 };
+
+/** In the queue. */
+export const queueType = queueTypeOf(gradesHistoricalFetcher, {
+  "grades-historical": { symbols: "label" },
+});

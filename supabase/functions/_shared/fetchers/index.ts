@@ -1,53 +1,43 @@
-/** The fetchers that the queue knows, and everything needed to run them. */
-import {
-  exchangeRatesSource,
-  exchangeRatesUrl,
-  marketHolidayExchanges,
-  statementsLimit,
-} from "../env.ts";
-import { availableExchangesFetcher } from "./available_exchanges.ts";
+/**
+ * The data types that the processor fetches by itself. Written by `deno run -A scripts/fetchers.ts`
+ * from the files of this folder that export `queueType`.
+ */
 import type { Fetcher } from "./contract.ts";
-import { dividendHistoryFetcher } from "./dividend_history.ts";
-import { createExchangeMarketStatusFetcher } from "./exchange_market_status.ts";
-import { createExchangeRatesFetcher } from "./exchange_rates.ts";
-import { exchangeVariantsFetcher } from "./exchange_variants.ts";
-import { createFinancialStatementsFetcher } from "./financial_statements.ts";
-import { gradesHistoricalFetcher } from "./grades_historical.ts";
-import { profileFetcher } from "./profile.ts";
-import { quoteFetcher } from "./quote.ts";
-import { ratiosTtmFetcher } from "./ratios_ttm.ts";
-import { revenueSegmentationFetcher } from "./revenue_segmentation.ts";
-import { sharesFloatFetcher } from "./shares_float.ts";
-import { sharesFloatAllFetcher } from "./shares_float_all.ts";
+import { queueType as availableExchanges } from "./available_exchanges.ts";
+import { queueType as dividendHistory } from "./dividend_history.ts";
+import { queueType as exchangeMarketStatus } from "./exchange_market_status.ts";
+import { queueType as exchangeRates } from "./exchange_rates.ts";
+import { queueType as exchangeVariants } from "./exchange_variants.ts";
+import { queueType as financialStatements } from "./financial_statements.ts";
+import { queueType as gradesHistorical } from "./grades_historical.ts";
+import { queueType as profile } from "./profile.ts";
+import { queueType as quote } from "./quote.ts";
+import { queueType as ratiosTtm } from "./ratios_ttm.ts";
+import { queueType as revenueSegmentation } from "./revenue_segmentation.ts";
+import { queueType as sharesFloat } from "./shares_float.ts";
+import { queueType as sharesFloatAll } from "./shares_float_all.ts";
+import type { QueueType } from "./queue_type.ts";
 
 export * from "./contract.ts";
 
-/**
- * Fetchers by data type. Settings: `FMP_STATEMENTS_LIMIT` (rows per statement),
- * `MARKET_HOLIDAY_EXCHANGES`, `EXCHANGE_RATES_SOURCE`, `EXCHANGE_RATES_URL`.
- */
+/** By file name. */
+export const queueTypes: readonly QueueType[] = [
+  availableExchanges,
+  dividendHistory,
+  exchangeMarketStatus,
+  exchangeRates,
+  exchangeVariants,
+  financialStatements,
+  gradesHistorical,
+  profile,
+  quote,
+  ratiosTtm,
+  revenueSegmentation,
+  sharesFloat,
+  sharesFloatAll,
+];
+
+/** Fetchers by data type. */
 export const fetchers: Record<string, Fetcher> = Object.fromEntries(
-  ([
-    quoteFetcher,
-    profileFetcher,
-    createFinancialStatementsFetcher({
-      limit: () => statementsLimit(Deno.env),
-      onFailedStatement: "fail",
-    }),
-    ratiosTtmFetcher,
-    dividendHistoryFetcher,
-    revenueSegmentationFetcher,
-    gradesHistoricalFetcher,
-    exchangeVariantsFetcher,
-    sharesFloatFetcher,
-    sharesFloatAllFetcher,
-    availableExchangesFetcher,
-    createExchangeMarketStatusFetcher({
-      holidayExchanges: () => marketHolidayExchanges(Deno.env),
-    }),
-    createExchangeRatesFetcher({
-      source: () => exchangeRatesSource(Deno.env),
-      url: () => exchangeRatesUrl(Deno.env),
-    }),
-  ] as Fetcher[]).map((fetcher) => [fetcher.dataType, fetcher]),
+  queueTypes.map(({ fetcher }) => [fetcher.dataType, fetcher]),
 );

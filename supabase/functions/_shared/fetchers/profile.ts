@@ -12,8 +12,10 @@ import {
   requiredText,
   rowsOf,
 } from "./fields.ts";
+import { copyMissingLogos } from "./profile_logo.ts";
 import { oneRowPerSymbol } from "./symbol_rows.ts";
 import { subjectOf } from "./validation.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "profile";
 
@@ -134,4 +136,11 @@ export const profileFetcher: Fetcher<z.infer<typeof profileSchema>> = {
       };
     });
   },
+
+  afterwards: copyMissingLogos,
 };
+
+/** In the queue. */
+export const queueType = queueTypeOf(profileFetcher, {
+  "profile": { symbols: "label" },
+});

@@ -16,6 +16,7 @@ import { symbolRequest } from "./symbol_request.ts";
 import { oneRowPerSymbol } from "./symbol_rows.ts";
 import { isPlausibleTime, plausibleTimes } from "./unix_time.ts";
 import { implausible, subjectOf } from "./validation.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "quote";
 
@@ -128,3 +129,11 @@ async function requestSeveral(
     });
   }
 }
+
+/** In the queue. */
+export const queueType = queueTypeOf(quoteFetcher, {
+  "quote": { symbols: "label" },
+  "quote-forex": { symbols: "label" },
+  "batch-quote": { symbols: "rows" },
+  "batch-exchange-quote": { symbols: "rows", fetcher: "exchange quotes" },
+});

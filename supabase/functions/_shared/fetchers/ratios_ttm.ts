@@ -3,6 +3,7 @@ import type { Fetcher } from "./contract.ts";
 import { optionalNumber, requiredText, rowsOf } from "./fields.ts";
 import { symbolRequest } from "./symbol_request.ts";
 import { oneRowPerSymbol } from "./symbol_rows.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "ratios-ttm";
 
@@ -105,3 +106,8 @@ export const ratiosTtmFetcher: Fetcher<z.infer<typeof ratiosSchema>> = {
     }), { onContradiction: "fail" });
   },
 };
+
+/** In the queue. */
+export const queueType = queueTypeOf(ratiosTtmFetcher, {
+  "ratios-ttm": { symbols: "label" },
+});

@@ -11,6 +11,7 @@ import {
 } from "./fields.ts";
 import { symbolRequest } from "./symbol_request.ts";
 import { historyPerSymbol } from "./symbol_rows.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "revenue-segmentation";
 
@@ -50,3 +51,8 @@ export const revenueSegmentationFetcher: Fetcher<z.infer<typeof segmentationSche
     }));
   },
 };
+
+/** In the queue. */
+export const queueType = queueTypeOf(revenueSegmentationFetcher, {
+  "revenue-product-segmentation": { symbols: "label" },
+});

@@ -3,6 +3,7 @@ import type { Fetcher } from "./contract.ts";
 import { optionalPrice, requiredText, requiredUtcDay, rowsOf } from "./fields.ts";
 import { symbolRequest } from "./symbol_request.ts";
 import { historyPerSymbol } from "./symbol_rows.ts";
+import { queueTypeOf } from "./queue_type.ts";
 
 const DATA_TYPE = "shares-float";
 
@@ -35,3 +36,8 @@ export const sharesFloatFetcher: Fetcher<z.infer<typeof sharesFloatSchema>> = {
     }));
   },
 };
+
+/** In the queue. */
+export const queueType = queueTypeOf(sharesFloatFetcher, {
+  "shares-float": { symbols: "label" },
+});

@@ -1,12 +1,20 @@
 import type { JsonValue, Row } from "./contract.ts";
+import { VendorError } from "./errors.ts";
 
 /** A shorter key is too likely to be an ordinary word of a company description. */
 const SHORTEST_KEY_TO_SCRUB = 8;
 
+/** Levels of arrays and objects in one value: more than any answer has, and no danger for the stack. */
+const DEEPEST_NESTING = 100;
+
+/** Warnings about cleaned columns of one answer; the rest is counted. */
+const MOST_WARNINGS = 20;
+
 /**
  * Makes rows fit for `jsonb`: no NUL characters and no lone surrogates, which Postgres refuses for
  * the whole document and with it for every other job of the batch. The vendor key is taken out
- * too, should the vendor ever echo it.
+ * too, should the vendor ever echo it. Throws {@linkcode VendorError} for a value that is nested
+ * deeper than a hundred levels.
  */
 export function storableRows(
   rows: ReadonlyMap<string, readonly Row[]>,
@@ -14,6 +22,7 @@ export function storableRows(
   apiKey: string,
 ): { rows: Map<string, Row[]>; warnings: string[] } {
   const warnings: string[] = [];
+  let unnamed = 0;
   const cleaned = new Map<string, Row[]>();
   for (const [symbol, symbolRows] of rows) {
     cleaned.set(
@@ -21,8 +30,11 @@ export function storableRows(
       symbolRows.map((row) =>
         Object.fromEntries(
           Object.entries(row).map(([column, value]) => {
+            if (typeof value === "object") refuseDeepNesting(value, column, subject);
             const stored = storable(value, apiKey);
-            if (stored !== value) {
+            if (stored !== value && warnings.length === MOST_WARNINGS) {
+              unnamed += 1;
+            } else if (stored !== value) {
               warnings.push(
                 `${subject}: column ${
                   JSON.stringify(column)
@@ -35,7 +47,26 @@ export function storableRows(
       ),
     );
   }
+  if (unnamed > 0) warnings.push(`${subject}: ${unnamed} more values were cleaned`);
   return { rows: cleaned, warnings };
+}
+
+/** Level by level, without the recursion that deep nesting would break. */
+function refuseDeepNesting(value: JsonValue, column: string, subject: string): void {
+  let level: JsonValue[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEEPEST_NESTING) {
+      throw new VendorError(
+        `${subject}: column ${
+          JSON.stringify(column)
+        } is nested more than ${DEEPEST_NESTING} deep; wanted less`,
+        { errorClass: "retryable", code: "nested_too_deep" },
+      );
+    }
+    level = level.flatMap((item) =>
+      typeof item === "object" && item !== null ? Object.values(item) : []
+    );
+  }
 }
 
 /** The very same value when there is nothing to clean, which a scan without copies finds out. */

@@ -2,6 +2,9 @@ import type { FetchedRows, Row } from "./contract.ts";
 import { VendorError } from "./errors.ts";
 import { subjectOf } from "./validation.ts";
 
+/** Symbols that nobody asked for which warnings name one by one. */
+const MOST_NAMED = 20;
+
 /** How {@linkcode oneRowPerSymbol} treats a second entry of a symbol. */
 export interface OneRowOptions {
   /**
@@ -102,15 +105,23 @@ export function entriesAskedFor<Entry extends { symbol: string }>(
   entries: readonly Entry[],
   symbols: readonly string[],
 ): { wanted: Entry[]; warnings: string[] } {
-  const wanted = entries.filter((entry) => symbols.includes(entry.symbol));
+  const asked = new Set(symbols);
+  const wanted = entries.filter((entry) => asked.has(entry.symbol));
   const others = new Set(
-    entries.filter((entry) => !symbols.includes(entry.symbol)).map((entry) => entry.symbol),
+    entries.filter((entry) => !asked.has(entry.symbol)).map((entry) => entry.symbol),
   );
-  const warnings = [...others].map((other) =>
+  const warnings = [...others].slice(0, MOST_NAMED).map((other) =>
     `${subjectOf(dataType, symbols)}: dropped rows of symbol ${
       JSON.stringify(other)
     }, which was not asked for`
   );
+  if (others.size > MOST_NAMED) {
+    warnings.push(
+      `${subjectOf(dataType, symbols)}: dropped rows of ${
+        others.size - MOST_NAMED
+      } more symbols, which were not asked for`,
+    );
+  }
   if (wanted.length === 0 && others.size > 0) {
     throw new VendorError(
       `${subjectOf(dataType, symbols)}: the answer is about ${

@@ -22,11 +22,10 @@ export function describeMismatch(
   error: z.ZodError,
   apiKey: string,
 ): string {
-  const [issue, ...others] = error.issues;
+  const [issue] = error.issues;
   if (issue === undefined) return `${subject}: the answer does not fit its schema`;
-  const rest = others.length === 0
-    ? ""
-    : ` (and ${others.length} more ${others.length === 1 ? "problem" : "problems"})`;
+  const others = error.issues.length - 1;
+  const rest = others === 0 ? "" : ` (and ${others} more ${others === 1 ? "problem" : "problems"})`;
   return `${subject}: ${
     describePlace(payload, issue.path, apiKey)
   }; wanted ${issue.message}${rest}`;

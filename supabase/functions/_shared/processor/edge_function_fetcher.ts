@@ -1,4 +1,5 @@
 import { z } from "npm:zod@4.6.7";
+import { GRANTED_CALLS_HEADER } from "../call_grant.ts";
 import type { Fetcher } from "../fetchers/contract.ts";
 import { VendorError } from "../fetchers/errors.ts";
 import { subjectOf } from "../fetchers/validation.ts";
@@ -35,13 +36,18 @@ const answerSchema = z.object({
  * Drives a data type through its Edge Function: POST `{symbols}`, which writes the rows by itself.
  *
  * Status 200 or 207 with `details: [{symbol, success, message}]` tells symbols apart; a symbol that
- * is not in `details` counts as done. Any other status fails the group. `vendorCalls` and `bytes` in
+ * is not in `details` counts as done. Any other status fails the group; 401 and 403, with which the
+ * function refuses our key, as class `auth`, so that no attempt is burnt. `vendorCalls` and `bytes` in
  * the answer are booked; without them one call is.
+ *
+ * The header `x-switchyard-granted-calls` tells the function how many calls the claim has counted in
+ * the ledger of the queue: one that asks that ledger by itself need not take these again.
  */
 export function createEdgeFunctionFetcher(
   dataType: string,
   functionName: string,
   edge: EdgeFunctions,
+  grantedCalls = 1,
 ): Fetcher<z.infer<typeof answerSchema>> {
   return {
     dataType,
@@ -52,10 +58,14 @@ export function createEdgeFunctionFetcher(
 
     async request(symbols, context) {
       const subject = subjectOf(dataType, symbols);
-      const fail = (code: string, problem: string) =>
+      const fail = (
+        code: string,
+        problem: string,
+        errorClass: "retryable" | "auth" = "retryable",
+      ) =>
         new VendorError(
           `Cannot fetch ${subject}: the Edge Function "${functionName}" ${problem}`,
-          { errorClass: "retryable", code, calls: 1 },
+          { errorClass, code, calls: 1 },
         );
       let status: number;
       let text: string;
@@ -67,6 +77,7 @@ export function createEdgeFunctionFetcher(
             headers: {
               "content-type": "application/json",
               apikey: edge.key,
+              [GRANTED_CALLS_HEADER]: String(grantedCalls),
               ...(edge.anonKey ? { authorization: `Bearer ${edge.anonKey}` } : {}),
             },
             body: JSON.stringify({ symbols }),
@@ -80,6 +91,13 @@ export function createEdgeFunctionFetcher(
         throw fail(
           context.signal.aborted ? "aborted" : "network",
           `could not be reached: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      }
+      if (status === 401 || status === 403) {
+        throw fail(
+          `edge_function_${status}`,
+          `answered ${status}: ${text.slice(0, 200)}; check that it takes the project's secret key`,
+          "auth",
         );
       }
       if (status !== 200 && status !== 207) {

@@ -90,7 +90,12 @@ function fetcherOf(
   edgeFunctions: EdgeFunctions | undefined,
 ): Fetcher | undefined {
   if (job.fetcher === "edge-function" && job.edge_function_name !== null && edgeFunctions) {
-    return createEdgeFunctionFetcher(job.data_type, job.edge_function_name, edgeFunctions);
+    return createEdgeFunctionFetcher(
+      job.data_type,
+      job.edge_function_name,
+      edgeFunctions,
+      job.api_calls_per_batch,
+    );
   }
   return Object.hasOwn(fetchers, job.fetcher) ? fetchers[job.fetcher] : undefined;
 }

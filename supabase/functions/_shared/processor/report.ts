@@ -74,6 +74,7 @@ export interface Tally {
   ): ProcessorReport;
 }
 
+/** A part leaves its job where it was, so that it counts none. */
 const COUNT_OF_OUTCOME = {
   completed: "completed",
   empty: "empty",
@@ -82,7 +83,7 @@ const COUNT_OF_OUTCOME = {
   released: "released",
   lease_lost: "leaseLost",
   malformed: "unsettled",
-} as const satisfies Record<SettleAnswer["outcome"], keyof JobCounts>;
+} as const satisfies Record<Exclude<SettleAnswer["outcome"], "progress">, keyof JobCounts>;
 
 export function createTally(): Tally {
   const total = emptyCounts();
@@ -121,7 +122,7 @@ export function createTally(): Tally {
       }
     },
     settled(job, answer) {
-      count(job, COUNT_OF_OUTCOME[answer.outcome]);
+      if (answer.outcome !== "progress") count(job, COUNT_OF_OUTCOME[answer.outcome]);
       total.rowsWritten += answer.rows_written;
       typeOf(job.data_type).rowsWritten += answer.rows_written;
     },

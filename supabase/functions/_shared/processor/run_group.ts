@@ -101,16 +101,17 @@ export async function runGroup(
   }
 }
 
-/** Milliseconds after which a group is given up. */
+/** Milliseconds after which a group, or one part of it, is given up. */
 export function groupTimeoutMs(
-  fetcher: Pick<Fetcher, "timeoutMs" | "callsPerBatch">,
+  fetcher: Pick<Fetcher, "timeoutMs" | "callsPerBatch" | "parts">,
   access: Pick<VendorAccess, "timeoutMs">,
 ): number {
-  return fetcher.timeoutMs ??
-    access.timeoutMs * Math.max(1, fetcher.callsPerBatch) + FETCHER_MARGIN_MS;
+  const calls = fetcher.parts === undefined ? Math.max(1, fetcher.callsPerBatch) : 1;
+  return fetcher.timeoutMs ?? access.timeoutMs * calls + FETCHER_MARGIN_MS;
 }
 
-function failureOf(
+/** The thrown value, or what is meant by the abort that it stands for. */
+export function failureOf(
   thrown: unknown,
   fetcher: Fetcher,
   symbols: readonly string[],
@@ -133,9 +134,12 @@ function failureOf(
   return thrown;
 }
 
-/** Not the plan's refusals: those hold for every symbol. */
+/**
+ * Not the plan's refusals: those hold for every symbol. Nor an answer that is too large: to find whose
+ * it is would cost as much again and again.
+ */
 function mayBeOneSymbol(error: JobError): boolean {
-  if (error.code === "plan_endpoint" || error.code === "plan_limit") return false;
+  if (["plan_endpoint", "plan_limit", "answer_too_large"].includes(error.code)) return false;
   return error.class === "permanent" || error.code === "schema_mismatch" ||
     error.code === "unexpected";
 }

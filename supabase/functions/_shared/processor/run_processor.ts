@@ -1,5 +1,13 @@
-import type { Fetcher } from "../fetchers/contract.ts";
-import { backoffMs, type ClaimedJob, type Queue, QueueError } from "../queue_client.ts";
+import type { AfterAccess, Fetcher } from "../fetchers/contract.ts";
+import {
+  backoffMs,
+  type ClaimedJob,
+  type Queue,
+  QueueError,
+  type SettleAnswer,
+  type SettleResult,
+} from "../queue_client.ts";
+import { type Afterwork, createAfterwork } from "./afterwork.ts";
 import { type Clock, createBell, systemClock } from "./clock.ts";
 import { createCrew } from "./crew.ts";
 import type { EdgeFunctions } from "./edge_function_fetcher.ts";
@@ -7,6 +15,7 @@ import { type JobGroup, planGroups } from "./groups.ts";
 import { createTally, type EndedBy, type ProcessorReport, type Tally } from "./report.ts";
 import { failedResult, messageText, releasedResult } from "./results.ts";
 import { groupTimeoutMs, runGroup, type VendorAccess } from "./run_group.ts";
+import { hasParts, type PartedFetcher, runParts } from "./run_parts.ts";
 import { createSettler } from "./settler.ts";
 
 /** Milliseconds between heartbeats; a run counts as dead after 20,000 without one. */
@@ -36,6 +45,9 @@ const MOST_BACKLOG_BATCHES = 4;
 /** Milliseconds of a lease that are left for the settle. */
 const SETTLE_MARGIN_MS = 30_000;
 
+/** Rows of a part that take as much CPU time as one job: 5,000 took 15 to 30 ms. */
+const ROWS_LIKE_A_JOB = 100;
+
 /** Error classes that end the claims of a provider; the queue must hear of them before the next. */
 const URGENT_CLASSES = ["rate_limited", "quota", "auth", "batch_refused"];
 
@@ -47,6 +59,8 @@ export interface ProcessorOptions {
   context: VendorAccess;
   /** How to call Edge Functions, for data types that one of them fetches. */
   edgeFunctions?: EdgeFunctions;
+  /** For what fetchers do besides rows, such as copying files; without it they do nothing of that. */
+  afterAccess?: Omit<AfterAccess, "signal">;
   /** Id of the run, which has been started (`Queue.startRun`); this function finishes it. */
   runId: string;
   /** Claim manual jobs only, whatever the flags say. Default: false. */
@@ -55,7 +69,8 @@ export interface ProcessorOptions {
   budgetMs?: number;
   /**
    * Claimed jobs after which the run claims no more, as if its time were up; default: no bound. The
-   * platform ends a worker at two seconds of CPU time, and a job costs about a millisecond.
+   * platform ends a worker at two seconds of CPU time, and a job costs about a millisecond; a hundred
+   * rows of a job in parts count as one more.
    */
   mostJobs?: number;
   /**
@@ -107,9 +122,25 @@ export async function runProcessor(options: ProcessorOptions): Promise<Processor
   const heartEnd = new AbortController();
 
   const heart = beat(queue, runId, clock, tally, heartEnd.signal);
-  const work = startWork(options, { clock, tally, startedAt, signal }, vendorEnd, settleEnd.signal);
+  const afterwork = createAfterwork(
+    options.afterAccess && { ...options.afterAccess, signal: vendorEnd.signal },
+    { clock, tally, secrets: [options.context.apiKey] },
+  );
+  const work = startWork(
+    options,
+    { clock, tally, startedAt, signal, afterwork },
+    vendorEnd,
+    settleEnd.signal,
+  );
   const endedBy = await work.untilStop();
   await work.wait(graceMs, shutdownGraceMs);
+  // What is left of the grace, which is all of it for a run that ended idle.
+  const waited = new AbortController();
+  await Promise.race([
+    afterwork.close(),
+    clock.sleep(endedBy === "idle" ? graceMs : 0, AbortSignal.any([signal, waited.signal])),
+  ]);
+  waited.abort();
   vendorEnd.abort();
   await work.wait();
   void clock.sleep(options.settleGraceMs ?? 5_000, heartEnd.signal).then(() => settleEnd.abort());
@@ -137,7 +168,13 @@ interface Work {
 
 function startWork(
   options: ProcessorOptions,
-  run: { clock: Clock; tally: Tally; startedAt: number; signal: AbortSignal },
+  run: {
+    clock: Clock;
+    tally: Tally;
+    startedAt: number;
+    signal: AbortSignal;
+    afterwork: Afterwork;
+  },
   vendorEnd: AbortController,
   settleSignal: AbortSignal,
 ): Work {
@@ -154,6 +191,10 @@ function startWork(
     batchSize,
     delayMs: options.settleDelayMs ?? 200,
     signal: settleSignal,
+    onCompleted: (job, { rows }) => {
+      const fetcher = options.fetchers[job.fetcher];
+      if (fetcher !== undefined) run.afterwork.add(fetcher, job.symbol, rows);
+    },
     onSettled: (accepted) => {
       settleFailures = accepted ? 0 : settleFailures + 1;
       bell.ring();
@@ -177,6 +218,7 @@ function startWork(
   let foundNothing = false;
   let waitsForCalls = false;
   let claimedJobs = 0;
+  let rowsInParts = 0;
   let claimFailures = 0;
   let settleFailures = 0;
   let cannotClaim = false;
@@ -187,6 +229,8 @@ function startWork(
 
   async function fetchGroup(group: JobGroup): Promise<void> {
     await extendLeaseOf(group);
+    const { fetcher, jobs: [job] } = group;
+    if (hasParts(fetcher) && job !== undefined) return await fetchParts(fetcher, job);
     const outcome = await runGroup(group, {
       access: options.context,
       clock,
@@ -202,6 +246,48 @@ function startWork(
       for (const job of group.jobs) largestGroups.set(job.id, half);
     }
     settle(group.jobs.map((job, index) => ({ job, result: outcome.results[index]! })));
+  }
+
+  async function fetchParts(fetcher: PartedFetcher, job: ClaimedJob): Promise<void> {
+    let from: Awaited<ReturnType<Queue["progressOf"]>>;
+    try {
+      from = await queue.progressOf(job, {
+        until: clock.now() + QUEUE_CALL_MS,
+        signal: vendorEnd.signal,
+      });
+    } catch (error) {
+      tally.error(queueProblem(error));
+      return release([job]);
+    }
+    const outcome = await runParts(fetcher, job, {
+      access: options.context,
+      clock,
+      signal: vendorEnd.signal,
+      from,
+      leaseSeconds,
+      settle: (result) => settlePart(job, result),
+      isStopped: () => stopped || workDone() >= mostJobs,
+    });
+    tally.fetched(job.data_type, outcome.calls, outcome.bytes, outcome.durationMs);
+    outcome.warnings.forEach(tally.warning);
+    settle(outcome.results.map((result) => ({ job, result })));
+  }
+
+  /** Settles a part at once; its fetcher waits for that. */
+  function settlePart(job: ClaimedJob, result: SettleResult): Promise<SettleAnswer | undefined> {
+    const answered = Promise.withResolvers<SettleAnswer | undefined>();
+    const leaseEndsAt = leaseEnds.get(job.id) ?? clock.now();
+    // By the time before the call, so that the lease ends no earlier than we think.
+    leaseEnds.set(job.id, Math.max(leaseEndsAt, clock.now() + leaseSeconds * 1000));
+    rowsInParts += result.rows.length;
+    settler.add([{ job, result, leaseEndsAt, onAnswer: answered.resolve }]);
+    settler.flush();
+    return answered.promise;
+  }
+
+  /** In jobs. */
+  function workDone(): number {
+    return claimedJobs + Math.floor(rowsInParts / ROWS_LIKE_A_JOB);
   }
 
   /** Lets the lease last as long as the group may take. */
@@ -288,7 +374,7 @@ function startWork(
 
   async function claim(): Promise<void> {
     const fitting = Math.max(1, Math.floor(crew.free * jobsPerGroup));
-    const asked = Math.min(batchSize, fitting, mostJobs - claimedJobs);
+    const asked = Math.min(batchSize, fitting, mostJobs - workDone());
     claiming = true;
     // By the time before the call, so that no lease ends earlier than we think.
     const askedAt = clock.now();
@@ -342,7 +428,7 @@ function startWork(
   function reasonToStop(now: number): EndedBy | undefined {
     if (signal.aborted) return "shutdown";
     if (cannotClaim || settleFailures >= MOST_SETTLE_FAILURES) return "error";
-    if (now >= budgetEnd || claimedJobs >= mostJobs) return "budget";
+    if (now >= budgetEnd || workDone() >= mostJobs) return "budget";
     if (isAtRest() && now - lastWorkAt >= lingerMs) return "idle";
     return undefined;
   }

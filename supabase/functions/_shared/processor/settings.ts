@@ -15,7 +15,7 @@ export type ProcessorSettings = Required<
  * | variable | default | |
  * |---|---|---|
  * | `PROCESSOR_BUDGET_MS` | 120,000 | claims no more after it; 25 seconds less than the platform's wall clock (150 s on the free plan, 400 s on paid ones) leave time to finish |
- * | `PROCESSOR_MOST_JOBS` | 1,500 | claims no more after so many jobs: the platform allows a worker two seconds of CPU time |
+ * | `PROCESSOR_MOST_JOBS` | 1,500 | claims no more after so many jobs, a hundred rows of a job in parts counting as one: the platform allows a worker two seconds of CPU time |
  * | `PROCESSOR_LINGER_MS` | 2,000 | how long an empty queue is watched |
  * | `PROCESSOR_CONCURRENCY` | 8 | groups of jobs fetched at once |
  * | `PROCESSOR_BATCH_SIZE` | 400 | most jobs per round trip; types with a batch endpoint fill it |

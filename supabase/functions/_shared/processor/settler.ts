@@ -13,6 +13,9 @@ import { failedResult, messageText } from "./results.ts";
 /** Results of this many vendor bytes go out at once: a request of many megabytes would be refused. */
 const MOST_BATCH_BYTES = 2_000_000;
 
+/** Rows in one settle, which has to end within the eight seconds that REST gives a statement. */
+const MOST_BATCH_ROWS = 10_000;
+
 /** Statuses that hold for every request alike, so that smaller ones would fare no better. */
 const HOPELESS_STATUSES = [401, 403, 404];
 
@@ -22,6 +25,8 @@ export interface Settlement {
   result: SettleResult;
   /** Epoch milliseconds when the lease ends, by our clock. */
   leaseEndsAt: number;
+  /** Called once it is known what became of it; undefined: it could not be settled. */
+  onAnswer?: (answer: SettleAnswer | undefined) => void;
 }
 
 export interface SettlerOptions {
@@ -34,6 +39,8 @@ export interface SettlerOptions {
   delayMs: number;
   /** Ends settling: what is not settled by then is left to the expiry of its lease. */
   signal: AbortSignal;
+  /** Called for each result whose job is completed with it. */
+  onCompleted?(job: ClaimedJob, result: SettleResult): void;
   /** Called after each batch; false when the queue accepted nothing of it. */
   onSettled(accepted: boolean): void;
 }
@@ -89,16 +96,23 @@ export function createSettler(options: SettlerOptions): Settler {
   }
 
   function isFull(): boolean {
+    const sumOf = (size: (result: SettleResult) => number) =>
+      waiting.reduce((sum, { settlement }) => sum + size(settlement.result), 0);
     return waiting.length >= options.batchSize ||
-      waiting.reduce((sum, { settlement }) => sum + settlement.result.bytes, 0) >= MOST_BATCH_BYTES;
+      sumOf(({ bytes }) => bytes) >= MOST_BATCH_BYTES ||
+      sumOf(({ rows }) => rows.length) >= MOST_BATCH_ROWS;
   }
 
   function takeBatch() {
     let bytes = 0;
+    let rows = 0;
     let count = 0;
-    for (const { settlement } of waiting) {
-      bytes += settlement.result.bytes;
-      if (count > 0 && (count >= options.batchSize || bytes > MOST_BATCH_BYTES)) break;
+    for (const { settlement: { result } } of waiting) {
+      bytes += result.bytes;
+      rows += result.rows.length;
+      const isTooMuch = count >= options.batchSize || bytes > MOST_BATCH_BYTES ||
+        rows > MOST_BATCH_ROWS;
+      if (count > 0 && isTooMuch) break;
       count += 1;
     }
     return waiting.splice(0, count);
@@ -180,12 +194,17 @@ export function createSettler(options: SettlerOptions): Settler {
     }]);
   }
 
-  function note({ job, result }: Settlement, answer: SettleAnswer, tries: number): void {
+  function note(settlement: Settlement, answer: SettleAnswer, tries: number): void {
+    const { job, result } = settlement;
     tally.settled(job, answer);
+    if (answer.outcome === "completed") options.onCompleted?.(job, result);
     if (answer.outcome === "lease_lost") {
       const maybe = tries > 1 ? "; an earlier try of the same call may have settled it" : "";
       tally.warning(`Job ${job.id} (${job.data_type} for "${job.symbol}") lost its lease${maybe}`);
-    } else if (result.outcome === "completed" && !["completed", "empty"].includes(answer.outcome)) {
+    } else if (
+      ["completed", "progress"].includes(result.outcome) &&
+      !["completed", "empty", "progress"].includes(answer.outcome)
+    ) {
       tally.error({
         ...aboutJob(job),
         class: "queue",
@@ -193,11 +212,13 @@ export function createSettler(options: SettlerOptions): Settler {
         message: messageText(answer.detail ?? `The rows were refused (${answer.outcome})`, []),
       });
     }
+    settlement.onAnswer?.(answer);
   }
 
-  function giveUp({ job }: Settlement, code: string, message: string): void {
+  function giveUp({ job, onAnswer }: Settlement, code: string, message: string): void {
     tally.unsettled(job);
     tally.error({ ...aboutJob(job), class: "queue", code, message });
+    onAnswer?.(undefined);
   }
 
   return {
