@@ -59,13 +59,17 @@ create table switchyard.call_grants (
   calls integer not null,
   bytes bigint not null,
   in_flight_until timestamptz not null,
+  endpoint_calls integer not null default 0,
   primary key (provider, bucket),
-  constraint grants_are_not_negative check (calls >= 0 and bytes >= 0)
+  constraint grants_are_not_negative check (calls >= 0 and bytes >= 0),
+  constraint endpoint_calls_are_part_of_calls check (endpoint_calls between 0 and calls)
 );
 comment on table switchyard.call_grants is
-  'Vendor calls and estimated bytes granted by claims, per provider and tenth of a second. Kept for an hour.';
+  'Vendor calls and estimated bytes granted to the queue by claims, and calls granted to endpoints, per provider and tenth of a second. Kept for an hour.';
 comment on column switchyard.call_grants.bucket is
   'When the last of these calls may start: the time of the claim, later by calls_spread_seconds of the data type. They count until ledger_window after it.';
+comment on column switchyard.call_grants.endpoint_calls is
+  'Those of calls that take_vendor_calls_v2 granted; the others are the queue''s.';
 comment on column switchyard.call_grants.in_flight_until is
   'When the last lease of this grant ends: until then its bytes may still come and be booked.';
 

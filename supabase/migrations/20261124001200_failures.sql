@@ -22,6 +22,17 @@ $$;
 comment on function switchyard.open_breaker(text, text) is
   'Stops claims for a provider for breaker_open_seconds; then one job goes out as a probe.';
 
+create function switchyard.is_our_own_refusal(p_error jsonb)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(p_error ->> 'code' in ('edge_function_401', 'edge_function_403'), false)
+$$;
+comment on function switchyard.is_our_own_refusal(jsonb) is
+  'Whether a job failed because an Edge Function of this project refused our key, which says nothing about the vendor.';
+
 create function switchyard.move_breaker(p_results switchyard.held_result[])
 returns void
 language plpgsql
@@ -41,12 +52,16 @@ begin
   for v_provider, v_failures, v_answered, v_state in
     select h.provider,
            -- Calls, as the grants are: the jobs of a group share them. At least one for a failure.
-           case when bool_or(coalesce(h.error ->> 'class' in ('retryable', 'auth'), false))
-                then greatest(1, sum(h.vendor_calls) filter (where h.error ->> 'class' in ('retryable', 'auth')))
+           case when bool_or(failure.of_vendor)
+                then greatest(1, sum(h.vendor_calls) filter (where failure.of_vendor))
                 else 0 end,
-           bool_or(h.outcome in ('completed', 'empty') or h.error ->> 'class' = 'permanent'),
+           bool_or(h.outcome in ('completed', 'empty', 'progress') or h.error ->> 'class' = 'permanent'),
            p.breaker_state
       from unnest(p_results) as h
+     cross join lateral (
+       select coalesce(h.error ->> 'class' in ('retryable', 'auth'), false)
+              and not switchyard.is_our_own_refusal(h.error) as of_vendor
+     ) as failure
       join public.api_providers_v2 as p on p.provider = h.provider
      group by h.provider, p.breaker_state
      order by h.provider
@@ -73,7 +88,8 @@ begin
        where f.provider = v_provider and f.bucket > v_since;
       if v_failures >= switchyard.setting_integer('breaker_least_failures')
          and v_failures >= (switchyard.setting('breaker_failed_share') #>> '{}')::numeric * (
-           select coalesce(sum(g.calls), 0)
+           -- Not the endpoints' calls, of whose failures nothing is known here.
+           select coalesce(sum(g.calls - g.endpoint_calls), 0)
              from switchyard.call_grants as g
             where g.provider = v_provider and g.bucket > v_since)
       then
@@ -110,12 +126,19 @@ begin
   elsif v_class = 'quota' then
     perform switchyard.hold_provider(
       p_result.provider, switchyard.setting_integer('quota_hold_seconds'), v_message);
+  elsif v_class = 'auth' and switchyard.is_our_own_refusal(p_result.error) then
+    perform switchyard.hold_data_type(
+      p_result.data_type, switchyard.setting_integer('edge_function_hold_seconds'), v_message);
   elsif v_class = 'auth' then
     perform switchyard.open_breaker(p_result.provider, v_message);
   elsif v_class = 'dependency' then
     select r.depends_on,
            case
              when r.depends_on is null then 'the registry names no depends_on for it'
+             -- A parent whose rows would be dropped never comes from here.
+             when q.priority < 9000
+                  and switchyard.destination(parent.stage, parent.canary_percent, r.depends_on, q.symbol, 'demand') <> 'table'
+               then format('its %s is left to the legacy jobs', r.depends_on)
              when s.empty_until > clock_timestamp()
                then format('the vendor has no %s for it', r.depends_on)
              when s.consecutive_failures >= parent.max_attempts
@@ -153,14 +176,16 @@ begin
 end
 $$;
 comment on function switchyard.answer_failure(switchyard.held_result) is
-  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key; the parent noted for the next claim after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
+  'What a failure asks for beyond its own job: a hold of the provider after a 429 or a used-up quota; an open breaker after a refused key, a hold of the data type when it was our own that an Edge Function refused; the parent noted for the next claim after a missing parent row. Returns the result, made permanent when the parent cannot be had and retryable when it has come already.';
 
 revoke all on function
+  switchyard.is_our_own_refusal(jsonb),
   switchyard.answer_failure(switchyard.held_result),
   switchyard.move_breaker(switchyard.held_result[]),
   switchyard.open_breaker(text, text)
 from public, anon, authenticated, service_role;
 grant execute on function
+  switchyard.is_our_own_refusal(jsonb),
   switchyard.answer_failure(switchyard.held_result),
   switchyard.move_breaker(switchyard.held_result[]),
   switchyard.open_breaker(text, text)

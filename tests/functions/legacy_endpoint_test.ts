@@ -429,9 +429,14 @@ Deno.test("a secret caller's symbols are refreshed as given", async () => {
   assert.deepEqual(answer.vendorCalls, ["/stable/quote?symbol=NVDA"]);
 });
 
-Deno.test("symbols that are no list of texts are 400", async () => {
-  for (const symbols of ["AAPL", [1], [""], {}, null]) {
-    const answer = await call(quoteEndpoint, {}, { body: JSON.stringify({ symbols }) });
+Deno.test("symbols that are no list of texts are ignored, as legacy did, but of a secret caller 400", async () => {
+  const long = JSON.stringify({ symbols: ["AAPL"], padding: "x".repeat(1_000_000) });
+  const bodies = ["AAPL", [1], [""], {}, null].map((symbols) => JSON.stringify({ symbols }));
+  for (const body of [...bodies, long]) {
+    const ignored = await call(quoteEndpoint, {}, { body });
+    assert.equal(ignored.status, 200);
+    assert.equal(ignored.json.totalProcessed, 2);
+    const answer = await call(quoteEndpoint, {}, { headers: { apikey: SECRET_KEY }, body });
     assert.equal(answer.status, 400);
     assert.deepEqual(answer.vendorCalls, []);
   }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { LegacyEndpointSurroundings } from "../../supabase/functions/_shared/legacy_endpoint.ts";
+import type { LegacySurroundings } from "../../supabase/functions/_shared/legacy_service.ts";
 import { API_KEY, type FakeVendor, NOW } from "./fetcher_support.ts";
 
 export const ANON_KEY = "anon.key.jwt";
@@ -26,8 +26,8 @@ export interface World {
   /** Answers all calls that are not to the database; other hosts are in the request's URL. */
   vendor: FakeVendor;
   database?: (call: DatabaseCall) => Response | undefined;
-  /** Answers `take_vendor_calls_v2`; default: the queue is off. */
-  ledger?: (parameters: unknown) => number | null;
+  /** Answers the functions of the queue that endpoints call, by name; default: the queue is off. */
+  queue?: Record<string, (parameters: Record<string, unknown>) => unknown>;
   settings?: Record<string, string | undefined>;
 }
 
@@ -46,6 +46,8 @@ export interface Answer {
   text: string;
   json: AnswerBody;
   writes: DatabaseCall[];
+  /** Calls of the queue's functions: name and parameters. */
+  queueCalls: [string, Record<string, unknown>][];
   vendorCalls: string[];
   waitedUntil: Promise<unknown>[];
   logged: string[];
@@ -53,12 +55,13 @@ export interface Answer {
 
 /** Calls an endpoint in a world of a fake vendor and a fake REST interface. */
 export async function callEndpoint(
-  create: (surroundings: LegacyEndpointSurroundings) => (request: Request) => Promise<Response>,
+  create: (surroundings: LegacySurroundings) => (request: Request) => Promise<Response>,
   world: World,
   init: RequestInit = {},
 ): Promise<Answer> {
   const settings: Record<string, string | undefined> = { ...SETTINGS, ...world.settings };
   const writes: DatabaseCall[] = [];
+  const queueCalls: Answer["queueCalls"] = [];
   const vendorCalls: string[] = [];
   const waitedUntil: Promise<unknown>[] = [];
   const logged: string[] = [];
@@ -83,8 +86,12 @@ export async function callEndpoint(
         query: url.searchParams,
         body: text === "" ? undefined : JSON.parse(text),
       };
-      if (databaseCall.path === "rpc/take_vendor_calls_v2") {
-        return Response.json(world.ledger?.(databaseCall.body) ?? null);
+      const [, name] = /^rpc\/(\w+_v2)$/.exec(databaseCall.path) ?? [];
+      if (name !== undefined) {
+        const parameters = databaseCall.body as Record<string, unknown>;
+        queueCalls.push([name, parameters]);
+        const answer = world.queue?.[name]?.(parameters) ?? null;
+        return answer instanceof Response ? answer : Response.json(answer);
       }
       const special = world.database?.(databaseCall);
       if (special !== undefined) return special;
@@ -113,6 +120,7 @@ export async function callEndpoint(
     text,
     json: JSON.parse(text.startsWith("{") ? text : "{}"),
     writes,
+    queueCalls,
     vendorCalls,
     waitedUntil,
     logged,

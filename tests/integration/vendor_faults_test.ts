@@ -253,8 +253,8 @@ const ROWS: readonly Case[] = [
     name: "rows about another symbol",
     faults: { "*": { kind: "other-symbol", symbol: "NO-SUCH" } },
     outcomes: {
-      // The rows of the whole market are those of its symbols.
-      ...all(permanent("symbol_mismatch"), "quote", "shares-float-all"),
+      // The rows of the whole market are those of its symbols, and listings have symbols of their own.
+      ...all(permanent("symbol_mismatch"), "quote", "shares-float-all", "exchange-variants"),
       "available-exchanges": right,
       "exchange-market-status": right,
       "exchange-rates": right,
@@ -263,7 +263,7 @@ const ROWS: readonly Case[] = [
   {
     name: "rows about another symbol after the right ones",
     faults: { "*": { kind: "other-symbol", symbol: "NO-SUCH", append: true } },
-    // Listings have symbols of their own, and only one of them has to be the symbol asked for.
+    // Listings have symbols of their own.
     outcomes: all(right, "exchange-variants", "shares-float-all"),
     comparable: withSortedHolidays,
   },

@@ -1,6 +1,6 @@
 import { createClient } from "npm:@supabase/supabase-js@2.109.0";
 import { z } from "npm:zod@4.6.7";
-import type { ErrorClass, Row } from "./fetchers/contract.ts";
+import type { ErrorClass, JsonValue, Row } from "./fetchers/contract.ts";
 import { redact } from "./http.ts";
 import { type Clock, systemClock, withDeadline } from "./processor/clock.ts";
 
@@ -36,6 +36,7 @@ const settleAnswerSchema = z.object({
     "rescheduled",
     "released",
     "failed",
+    "progress",
     "lease_lost",
     "malformed",
   ]),
@@ -67,13 +68,19 @@ export interface JobError {
 export interface SettleResult {
   job_id: number;
   lease_token: string;
-  outcome: "completed" | "empty" | "failed" | "released";
+  /** `progress`: a part of the rows; the job goes on under its lease. */
+  outcome: "completed" | "empty" | "failed" | "released" | "progress";
   rows: Row[];
   /** Bytes and vendor calls; those of a shared call are on one of its jobs, 0 on the others. */
   bytes: number;
   calls: number;
   duration_ms: number;
   error: JobError | null;
+  /**
+   * With `progress`: where the next part begins, and seconds that the lease lasts from now. With
+   * `completed`: earlier parts had rows.
+   */
+  progress?: { cursor?: JsonValue; lease_seconds?: number };
 }
 
 /** How long a call may go on. */
@@ -106,6 +113,11 @@ export interface Queue {
   nextClaimIn(manual: boolean, limits: CallLimits): Promise<number | null>;
   /** Makes a lease last for so many seconds from now; returns the jobs it still holds. */
   extendLease(leaseToken: string, leaseSeconds: number, limits: CallLimits): Promise<number>;
+  /** Where the next part of a claimed job begins; null at the beginning. */
+  progressOf(
+    job: Pick<ClaimedJob, "id" | "lease_token">,
+    limits: CallLimits,
+  ): Promise<JsonValue | null>;
   /**
    * Reports results. After more than one try `lease_lost` may mean that an earlier one got through
    * and only its answer was lost.
@@ -262,6 +274,16 @@ export function createQueueClient(options: QueueClientOptions): Queue {
         () => tryOnce(action, "extend_leases_v2", parameters, limits),
       );
       return parseAnswer(z.number().int().nonnegative(), action, answer);
+    },
+
+    async progressOf(job, limits) {
+      const action = "ask how far a job has got";
+      const parameters = { p_job_id: job.id, p_lease_token: job.lease_token };
+      const { answer } = await tryUntil(
+        limits,
+        () => tryOnce(action, "job_progress_v2", parameters, limits),
+      );
+      return parseAnswer(z.json(), action, answer ?? null);
     },
 
     async settle(results, limits) {

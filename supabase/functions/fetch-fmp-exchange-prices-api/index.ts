@@ -1,15 +1,12 @@
-import { fetchSymbols } from "../_shared/fetchers/contract.ts";
 import { exchangeQuotesFetcher } from "../_shared/fetchers/exchange_quotes.ts";
+import { upsertRows } from "../_shared/legacy_endpoint.ts";
 import {
-  answer,
   type LegacyAccess,
-  legacyAccess,
-  type LegacyEndpointSurroundings,
   type LegacyService,
+  type LegacySurroundings,
   platform,
   serveLegacy,
-  upsertRows,
-} from "../_shared/legacy_endpoint.ts";
+} from "../_shared/legacy_service.ts";
 
 const EXCHANGES = ["NYSE", "NASDAQ"];
 
@@ -34,31 +31,32 @@ interface ExchangeResult {
  * when an exchange failed, 500 when nothing could be tried. Anyone may call it.
  */
 export function createExchangePricesEndpoint(
-  surroundings: LegacyEndpointSurroundings = platform(),
+  surroundings: LegacySurroundings = platform(),
 ): (request: Request) => Promise<Response> {
-  return serveLegacy(service, surroundings, async () => {
-    const access = legacyAccess(service, surroundings);
-    const details: ExchangeResult[] = [];
-    for (const exchange of EXCHANGES) details.push(await refreshExchange(exchange, access));
-    const succeeded = details.filter(({ success }) => success).length;
-    const failed = details.length - succeeded;
-    const message =
-      `Processed ${details.length} exchanges: ${succeeded} succeeded, ${failed} failed`;
-    access.log(message);
-    return answer(failed === 0 ? 200 : 207, {
-      message,
-      details,
-      totalProcessed: details.length,
-      totalSucceeded: succeeded,
-    });
+  return serveLegacy(service, surroundings, {
+    dataType: "quote",
+    nothing: () => ({ details: [], totalProcessed: 0, totalSucceeded: 0 }),
+    async run(access) {
+      const details: ExchangeResult[] = [];
+      for (const exchange of EXCHANGES) details.push(await refreshExchange(exchange, access));
+      const succeeded = details.filter(({ success }) => success).length;
+      const failed = details.length - succeeded;
+      const message =
+        `Processed ${details.length} exchanges: ${succeeded} succeeded, ${failed} failed`;
+      access.log(message);
+      return {
+        status: failed === 0 ? 200 : 207,
+        body: { message, details, totalProcessed: details.length, totalSucceeded: succeeded },
+      };
+    },
   });
 }
 
 async function refreshExchange(exchange: string, access: LegacyAccess): Promise<ExchangeResult> {
-  const { context, database, log, describe } = access;
+  const { fetch, database, log, describe } = access;
   let recordsProcessed = 0;
   try {
-    const outcome = await fetchSymbols(exchangeQuotesFetcher, [exchange], context);
+    const outcome = await fetch(exchangeQuotesFetcher, [exchange]);
     for (const warning of outcome.warnings) log(warning);
     const rows = outcome.rows.get(exchange) ?? [];
     if (rows.length === 0) {

@@ -1,16 +1,14 @@
-import { fetchSymbols, type VendorAnswer, VendorError } from "../_shared/fetchers/contract.ts";
+import { type VendorAnswer, VendorError } from "../_shared/fetchers/contract.ts";
 import { GLOBAL } from "../_shared/fetchers/global_rows.ts";
 import { sharesFloatAllFetcher, sharesFloatPages } from "../_shared/fetchers/shares_float_all.ts";
+import { upsertRows } from "../_shared/legacy_endpoint.ts";
 import {
-  answer,
   type LegacyAccess,
-  legacyAccess,
-  type LegacyEndpointSurroundings,
   type LegacyService,
+  type LegacySurroundings,
   platform,
   serveLegacy,
-  upsertRows,
-} from "../_shared/legacy_endpoint.ts";
+} from "../_shared/legacy_service.ts";
 
 const MOST_PAGES = 200;
 
@@ -31,51 +29,59 @@ interface PageResult {
  * entry was skipped, 401, 500 when nothing could be tried.
  */
 export function createSharesFloatEndpoint(
-  surroundings: LegacyEndpointSurroundings = platform(),
+  surroundings: LegacySurroundings = platform(),
 ): (request: Request) => Promise<Response> {
-  return serveLegacy(service, surroundings, async () => {
-    const access = legacyAccess(service, surroundings);
-    const details: PageResult[] = [];
-    for await (const { page, answer } of sharesFloatPages(access.context, MOST_PAGES)) {
-      const result = await storePage(page, answer, access);
-      // An empty page is how the market ends.
-      if (result.fetchedCount > 0 || !result.success) details.push(result);
-    }
-    const sumOf = (count: "fetchedCount" | "upsertedCount" | "skippedCount") =>
-      details.reduce((total, result) => total + result[count], 0);
-    const failed = details.filter(({ success }) => !success).length;
-    const skipped = sumOf("skippedCount");
-    const message = `Processed ${details.length} pages: ${
-      details.length - failed
-    } succeeded, ${failed} failed`;
-    access.log(message);
-    return answer(failed === 0 && skipped === 0 ? 200 : 207, {
-      message,
-      details,
-      totalPagesProcessed: details.length,
-      totalRecordsFetched: sumOf("fetchedCount"),
-      totalRecordsUpserted: sumOf("upsertedCount"),
-      totalRecordsSkipped: skipped,
-    });
+  return serveLegacy(service, surroundings, {
+    dataType: sharesFloatAllFetcher.dataType,
+    nothing: () => answerOf([]),
+    async run(access) {
+      const details: PageResult[] = [];
+      for await (const { page, answer } of sharesFloatPages(access.context, MOST_PAGES)) {
+        const result = await storePage(page, answer, access);
+        // An empty page is how the market ends.
+        if (result.fetchedCount > 0 || !result.success) details.push(result);
+      }
+      const failed = details.filter(({ success }) => !success).length;
+      const message = `Processed ${details.length} pages: ${
+        details.length - failed
+      } succeeded, ${failed} failed`;
+      access.log(message);
+      const body = { message, ...answerOf(details) };
+      return { status: failed === 0 && body.totalRecordsSkipped === 0 ? 200 : 207, body };
+    },
   });
+}
+
+/** The answer beside its message. */
+function answerOf(details: readonly PageResult[]) {
+  const sumOf = (count: "fetchedCount" | "upsertedCount" | "skippedCount") =>
+    details.reduce((total, result) => total + result[count], 0);
+  return {
+    details,
+    totalPagesProcessed: details.length,
+    totalRecordsFetched: sumOf("fetchedCount"),
+    totalRecordsUpserted: sumOf("upsertedCount"),
+    totalRecordsSkipped: sumOf("skippedCount"),
+  };
 }
 
 async function storePage(
   page: number,
   answer: VendorAnswer<unknown> | VendorError,
-  { context, database, log, describe }: LegacyAccess,
+  { fetch, database, log, describe }: LegacyAccess,
 ): Promise<PageResult> {
   const counts = { fetchedCount: 0, upsertedCount: 0, skippedCount: 0 };
   try {
-    if (answer instanceof VendorError) throw answer;
-    const { payload } = answer;
-    const fetched = await fetchSymbols(
+    const payload = answer instanceof VendorError ? undefined : answer.payload;
+    const fetched = await fetch(
       {
         ...sharesFloatAllFetcher,
-        request: () => Promise.resolve({ ...answer, payload: { entries: payload, warnings: [] } }),
+        request: () =>
+          answer instanceof VendorError
+            ? Promise.reject(answer)
+            : Promise.resolve({ ...answer, payload: { entries: payload, warnings: [] } }),
       },
       [GLOBAL],
-      context,
     );
     for (const warning of fetched.warnings) log(`page ${page}: ${warning}`);
     const rows = fetched.rows.get(GLOBAL) ?? [];
