@@ -1,0 +1,142 @@
+import { type CronFields, parseSchedule } from "../../local/cron/schedule.ts";
+
+/** A row of `cron.job`. */
+export interface CronJob {
+  jobid: number;
+  jobname: string | null;
+  schedule: string;
+  command: string;
+  database: string;
+  username: string;
+  active: boolean;
+}
+
+/** An SQL function that a command may call. */
+export interface SqlFunction {
+  schema: string;
+  name: string;
+  source: string;
+}
+
+/** What a job's command calls. */
+export interface Calls {
+  /** Names of Edge Functions. */
+  functions: string[];
+  /** The SQL function through which it calls them, if not by itself. */
+  through: string | undefined;
+  /**
+   * - `edge-function`: it calls those
+   * - `unreadable`: it makes a call to Edge Functions whose name is put together elsewhere
+   * - `other`: it calls something else over HTTP
+   * - `none`: it makes no call
+   */
+  kind: "edge-function" | "unreadable" | "other" | "none";
+}
+
+/** pg_net's functions, and those of the extension http. */
+const HTTP_CALL = /(?<![\w.])(?:"?\w+"?\s*\.\s*)?"?http(?:_(?:post|get|put|patch|delete))?"?\s*\(/i;
+const FUNCTION_URL =
+  /\/functions\/v1\/([A-Za-z0-9][A-Za-z0-9_-]*)|\.functions\.supabase\.(?:co|net|in)\/([A-Za-z0-9][A-Za-z0-9_-]*)/g;
+
+/** Finds the Edge Functions that a command calls, by itself or through one SQL function. */
+export function readCalls(command: string, sqlFunctions: readonly SqlFunction[]): Calls {
+  const text = withoutComments(command);
+  const direct = callsIn(text);
+  if (direct.kind === "edge-function" || direct.kind === "unreadable") {
+    return { ...direct, through: undefined };
+  }
+  for (const { schema, name, source } of sqlFunctions) {
+    const call = new RegExp(
+      `(?:"?${escaped(schema)}"?\\s*\\.\\s*|(?<![\\w."]))"?${escaped(name)}"?\\s*\\(([^)]*)`,
+      "i",
+    ).exec(text);
+    if (call === null) continue;
+    const inside = callsIn(withoutComments(source));
+    if (inside.kind === "none") continue;
+    const through = `${schema}.${name}`;
+    if (inside.kind !== "unreadable") return { ...inside, through };
+    // The name may be an argument: select call_edge_function('refresh-scores').
+    const argument = /'([a-z0-9][a-z0-9_-]*)'/i.exec(call[1] ?? "")?.[1];
+    return argument === undefined
+      ? { ...inside, through }
+      : { kind: "edge-function", functions: [argument], through };
+  }
+  return { ...direct, through: undefined };
+}
+
+function callsIn(text: string): Pick<Calls, "kind" | "functions"> {
+  if (!HTTP_CALL.test(text)) return { kind: "none", functions: [] };
+  const names = [...text.matchAll(FUNCTION_URL)].map(([, one, other]) => one ?? other ?? "");
+  if (names.length > 0) return { kind: "edge-function", functions: [...new Set(names)] };
+  const isFunction = /\/functions\/v1\b|\.functions\.supabase\./.test(text);
+  return { kind: isFunction ? "unreadable" : "other", functions: [] };
+}
+
+/** SQL without comments; texts in quotes stay, also where they look like comments. */
+export function withoutComments(sql: string): string {
+  const part = /('(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$[\s\S]*?\$\2\$)|--[^\n]*|\/\*[\s\S]*?\*\//g;
+  return sql.replaceAll(part, (_, text: string | undefined) => text ?? " ");
+}
+
+function escaped(name: string): string {
+  return name.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+/** How often a schedule runs, and what is odd about it. */
+export interface Cadence {
+  /** Minutes between two runs, at least 1; months count as 30 days. */
+  minutes: number;
+  /** In words: `every 5 minutes`, `every 30 days`. */
+  words: string;
+  /** Whether it runs at some hours or on some days only. */
+  isPartial: boolean;
+}
+
+/** The cadence of a schedule; undefined for `@reboot` and what pg_cron would not take. */
+export function readCadence(schedule: string): Cadence | undefined {
+  const parsed = parseSchedule(schedule);
+  if (parsed === undefined || parsed.kind === "reboot") return undefined;
+  if (parsed.kind === "seconds") {
+    return { minutes: 1, words: `every ${parsed.seconds} seconds`, isPartial: false };
+  }
+  const minutes = minutesBetween(parsed);
+  const isHourly = minutes < 1_440;
+  const isPartial = (isHourly && parsed.hours.size < 24 && minutes <= 60) ||
+    (minutes <= 1_440 && parsed.daysOfWeek.size < 7);
+  return { minutes, words: everyMinutes(minutes), isPartial };
+}
+
+function minutesBetween(fields: CronFields): number {
+  if (fields.minutes.size > 1) return leastGap(fields.minutes, 60);
+  if (fields.hours.size > 1) return leastGap(fields.hours, 24) * 60;
+  // Sunday is 0 and 7.
+  const daysOfWeek = new Set([...fields.daysOfWeek].map((day) => day % 7));
+  const byWeek = daysOfWeek.size < 7;
+  const byMonth = fields.daysOfMonth.size < 31;
+  if (byWeek && !byMonth) {
+    return (daysOfWeek.size === 1 ? 7 : leastGap(daysOfWeek, 7)) * 1_440;
+  }
+  if (!byMonth && !fields.lastDayOfMonth) return 1_440;
+  if (fields.daysOfMonth.size > 1) return leastGap(fields.daysOfMonth, 30) * 1_440;
+  if (fields.months.size === 1) return 365 * 1_440;
+  return leastGap(fields.months, 12) * 30 * 1_440;
+}
+
+/** The least distance between two of the values on a clock of so many. */
+function leastGap(values: ReadonlySet<number>, size: number): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  const gaps = sorted.map((value, index) =>
+    index === 0 ? value + size - sorted.at(-1)! : value - sorted[index - 1]!
+  );
+  return Math.max(1, Math.min(...gaps));
+}
+
+/** `every minute`, `every 6 hours`, `every 30 days`. */
+export function everyMinutes(minutes: number): string {
+  const [count, unit] = minutes % 1_440 === 0
+    ? [minutes / 1_440, "day"]
+    : minutes % 60 === 0
+    ? [minutes / 60, "hour"]
+    : [minutes, "minute"];
+  return count === 1 ? `every ${unit}` : `every ${count} ${unit}s`;
+}

@@ -1,0 +1,106 @@
+import { join } from "node:path";
+import { removeTomlKey } from "../config_toml.ts";
+import { hashOf, type Manifest } from "../manifest.ts";
+import { type Project, readIfThere } from "../project.ts";
+
+/** What an uninstallation takes out of a repository besides the database's objects. */
+export interface CodeRemoval {
+  /** Files that `install` has written and nobody has changed since. */
+  remove: readonly string[];
+  /** Files that stay, and why. */
+  keep: readonly { path: string; reason: string }[];
+  /** Keys of config.toml that `install` has added and that go. */
+  configKeys: readonly string[];
+  /** Text of config.toml without them. */
+  config: string;
+  /** Edge Functions whose folders go. */
+  functions: readonly string[];
+  /** Endpoints that `install` has put there: legacy cron jobs call them. */
+  endpoints: readonly string[];
+  /** Names in Vault that config.toml has set. */
+  secrets: readonly string[];
+  /** What is left of the manifest's files. */
+  files: Manifest["files"];
+}
+
+/** Works out what can go. Changes nothing. */
+export async function planCodeRemoval(
+  project: Project,
+  manifest: Manifest,
+): Promise<CodeRemoval> {
+  const functionOf = (path: string) => /^supabase\/functions\/([^_/][^/]*)\//.exec(path)?.[1];
+  const functions = new Set<string>();
+  const endpoints = new Set<string>();
+  for (const path of Object.keys(manifest.files)) {
+    const name = functionOf(path);
+    if (name !== undefined) (name.startsWith("fetch-") ? endpoints : functions).add(name);
+  }
+  const shared = `supabase/functions/${manifest.sharedFolder}/`;
+  const remove: string[] = [];
+  const keep: { path: string; reason: string }[] = [];
+  const files: Manifest["files"] = {};
+  for (const [path, hash] of Object.entries(manifest.files)) {
+    const text = await readIfThere(join(project.folder, path));
+    if (text === undefined) continue;
+    const reason = endpoints.has(functionOf(path) ?? "")
+      ? "legacy cron jobs call it"
+      : endpoints.size > 0 && path.startsWith(shared)
+      ? "endpoints import it"
+      : await hashOf(text) !== hash
+      ? "you changed it"
+      : undefined;
+    if (reason === undefined) {
+      remove.push(path);
+    } else {
+      keep.push({ path, reason });
+      files[path] = hash;
+    }
+  }
+  let config = await Deno.readTextFile(project.configFile);
+  const configKeys: string[] = [];
+  const secrets: string[] = [];
+  for (const name of manifest.config) {
+    const [table, key] = splitKey(name);
+    const [first, second = ""] = table;
+    if (first === "functions" && !functions.has(second)) continue;
+    const without = removeTomlKey(config, table, key);
+    if (without !== config) configKeys.push(name);
+    if (first === "db" && second === "vault") secrets.push(key);
+    config = without;
+  }
+  return {
+    remove,
+    keep,
+    configKeys,
+    config,
+    functions: [...functions].sort(),
+    endpoints: [...endpoints].sort(),
+    secrets,
+    files,
+  };
+}
+
+/** Removes the files, the folders that are empty then, and the keys. */
+export async function removeCode(project: Project, removal: CodeRemoval): Promise<void> {
+  for (const path of removal.remove) {
+    await Deno.remove(join(project.folder, path));
+    await removeEmptyFolders(project, path);
+  }
+  await Deno.writeTextFile(project.configFile, removal.config);
+}
+
+/** Removes the folders of a file that is gone, from the innermost out, as far as they are empty. */
+export async function removeEmptyFolders(project: Project, path: string): Promise<void> {
+  const parts = path.split("/");
+  for (let depth = parts.length - 1; depth > 0; depth--) {
+    const folder = join(project.folder, ...parts.slice(0, depth));
+    for await (const _ of Deno.readDir(folder)) return;
+    await Deno.remove(folder);
+  }
+}
+
+/** `functions.queue-processor-v2.verify_jwt`: the table and the key. */
+function splitKey(name: string): [string[], string] {
+  const parts = name.split(".");
+  return [parts.slice(0, -1), parts.at(-1)!];
+}

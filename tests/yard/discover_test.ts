@@ -1,0 +1,355 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { applyLegacyBaseline } from "../../local/platform/apply.ts";
+import { readCadence, readCalls } from "../../scripts/yard/discover_jobs.ts";
+import {
+  makeLegacyProject,
+  makeNewProject,
+  readTree,
+  withFolder,
+  withPlatform,
+  write,
+} from "./projects.ts";
+import { push, yard, yardJson } from "./yard.ts";
+
+/** Function → table, symbol, timestamp and conflict columns, as the legacy system really has them. */
+const TRUTH: Record<string, [string, string | null, string, string]> = {
+  "fetch-fmp-quote-indicators": ["live_quote_indicators", "symbol", "fetched_at", "symbol"],
+  "fetch-fmp-exchange-prices-api": ["live_quote_indicators", "symbol", "fetched_at", "symbol"],
+  "fetch-fmp-all-exchange-market-status": [
+    "exchange_market_status",
+    null,
+    "last_fetched_at",
+    "exchange_code",
+  ],
+  "fetch-fmp-profiles": ["profiles", "symbol", "modified_at", "symbol"],
+  "fetch-fmp-available-exchanges": ["available_exchanges", null, "updated_at", "exchange"],
+  "fetch-exchange-rates": ["exchange_rates", null, "last_updated_at", "base_code,target_code"],
+  "fetch-fmp-ratios-ttm": ["ratios_ttm", "symbol", "updated_at", "symbol"],
+  "fetch-fmp-shares-float": ["shares_float", "symbol", "updated_at", "symbol,date"],
+  "fetch-fmp-exchange-variants": [
+    "exchange_variants",
+    "symbol",
+    "updated_at",
+    "symbol_variant,exchange_short_name",
+  ],
+  "fetch-fmp-financial-statements": [
+    "financial_statements",
+    "symbol",
+    "updated_at",
+    "symbol,date,period",
+  ],
+  "fetch-fmp-grades-historical": ["grades_historical", "symbol", "updated_at", "symbol,date"],
+  "fetch-fmp-dividend-history": ["dividend_history", "symbol", "updated_at", "symbol,date"],
+  "fetch-fmp-revenue-segmentation": [
+    "revenue_product_segmentation",
+    "symbol",
+    "updated_at",
+    "symbol,fiscal_year,period,date",
+  ],
+};
+
+interface Guessed {
+  functionName: string;
+  confidence: string;
+  table: { value: string };
+  symbolColumn: { value: string | null };
+  timestampColumn: { value: string };
+  conflictColumns: { value: string[] };
+}
+
+function isRight(guess: Guessed): boolean {
+  const found = [
+    guess.table.value,
+    guess.symbolColumn.value,
+    guess.timestampColumn.value,
+    guess.conflictColumns.value.join(),
+  ];
+  return found.join("|") === TRUTH[guess.functionName]!.join("|");
+}
+
+Deno.test("from the bare catalog of the legacy system 12 of 13 guesses are right, the other one is doubted", () =>
+  withFolder((folder) =>
+    withPlatform(async ({ url, sql }) => {
+      await applyLegacyBaseline(url);
+      const { proposals } = await yardJson(["discover", "--db-url", url], { cwd: folder });
+      assert.equal(proposals.length, 13);
+      const wrong = proposals.filter((guess: Guessed) => !isRight(guess));
+      assert.deepEqual(
+        wrong.map(({ functionName, confidence }: Guessed) => [functionName, confidence]),
+        [["fetch-fmp-exchange-prices-api", "low"]],
+      );
+      const ttl = (name: string) =>
+        proposals.find((guess: Guessed) => guess.functionName === name).ttlMinutes.value;
+      assert.deepEqual(
+        ["quote-indicators", "profiles", "ratios-ttm", "financial-statements", "dividend-history"]
+          .map((name) => ttl(`fetch-fmp-${name}`)),
+        [1, 60, 1_440, 43_200, 129_600],
+      );
+      const parents = proposals.filter((guess: { dependsOn: string }) =>
+        guess.dependsOn === "profiles"
+      );
+      assert.ok(parents.length >= 6);
+
+      // Rows that move tell the two writers of live_quote_indicators from the daily tables.
+      await sql`insert into public.profiles (symbol) values ('AAPL')`;
+      await sql`insert into public.live_quote_indicators (symbol, current_price, api_timestamp)
+                values ('AAPL', 1, 1)`;
+      await sql`insert into public.exchange_variants (symbol, symbol_variant, exchange_short_name, fetched_at, updated_at)
+                values ('AAPL', 'AAPL', 'NASDAQ', now() - interval '20 hours', now() - interval '20 hours')`;
+      const moved = await yardJson(["discover", "--db-url", url], { cwd: folder });
+      const prices = moved.proposals.find((guess: Guessed) =>
+        guess.functionName === "fetch-fmp-exchange-prices-api"
+      );
+      assert.notEqual(prices?.table.value, "exchange_variants");
+    })
+  ));
+
+Deno.test("with the functions' code at hand all 13 guesses are right", () =>
+  withFolder((folder) =>
+    withPlatform(async ({ url }) => {
+      await makeLegacyProject(folder);
+      await applyLegacyBaseline(url);
+      const { proposals } = await yardJson(["discover", "--db-url", url, "--workdir", folder]);
+      assert.deepEqual(proposals.filter(isRight).length, 13);
+      const prices = proposals.find((guess: Guessed) =>
+        guess.functionName === "fetch-fmp-exchange-prices-api"
+      );
+      assert.match(prices.table.reasons[0], /its code writes to it/);
+      assert.match(prices.notes.join(), /fetch-fmp-quote-indicators seems to write the same table/);
+    })
+  ));
+
+Deno.test("an invented project: guesses, doubts and refusals; the migration pushes; then nothing is left to find", () =>
+  withFolder((folder) =>
+    withPlatform(async ({ url, sql }) => {
+      await makeNewProject(folder);
+      await yardJson(["install", "--workdir", folder]);
+      const harbour = await Deno.readTextFile(new URL("./harbour.sql", import.meta.url));
+      await write(join(folder, "supabase/migrations/20240101000000_harbour.sql"), harbour);
+      const pushed = await push(folder, url);
+      assert.equal(pushed.code, 0, pushed.stderr + pushed.stdout);
+
+      const before = await readTree(folder);
+      const found = await yardJson(["discover", "--db-url", url, "--workdir", folder]);
+      const by = (name: string) =>
+        found.proposals.find((guess: Guessed) => guess.functionName === name);
+      const columns = (guess: Guessed) => [
+        guess.table.value,
+        guess.symbolColumn.value,
+        guess.timestampColumn.value,
+        guess.conflictColumns.value.join(),
+        guess.confidence,
+      ];
+      assert.deepEqual(columns(by("pull-station-readings")), [
+        "station_readings",
+        "station_code",
+        "refreshed_at",
+        "station_code,observed_at",
+        "high",
+      ]);
+      assert.equal(by("pull-station-readings").ttlMinutes.value, 10);
+      assert.deepEqual(columns(by("get_tide_forecast")).slice(0, 4), [
+        "tide_forecast",
+        "station_code",
+        "updated",
+        "station_code,day",
+      ]);
+      assert.deepEqual(by("get_tide_forecast").jobs, ["tide", "tide-again"]);
+      const standings = by("refresh-league-standings");
+      assert.deepEqual(columns(standings).slice(0, 4), [
+        "league_standings",
+        null,
+        "changed",
+        "league,season,team",
+      ]);
+      assert.match(standings.notes.join(), /through public\.call_edge_function/);
+      assert.match(standings.notes.join(), /some hours or days only/);
+      assert.deepEqual(columns(by("rosters")), [
+        "rosters",
+        null,
+        "updated_at",
+        "team_id,player",
+        "low",
+      ]);
+      assert.match(
+        by("rosters").symbolColumn.reasons.join(),
+        /of type integer, and symbols are text/,
+      );
+      assert.match(by("rosters").jobs[0], /^#\d+$/);
+      const prices = by("update-prices");
+      assert.equal(prices.confidence, "low");
+      assert.deepEqual(
+        [prices.table.value, ...prices.table.alternatives].sort(),
+        ["fuel_prices", "ticket_prices"],
+      );
+      assert.deepEqual(
+        Object.fromEntries(
+          found.unproposed.map(({ functionName, reason }: Record<string, string>) => [
+            functionName,
+            reason,
+          ]),
+        ),
+        {
+          null: "its command calls an Edge Function whose name it puts together",
+          Get_tide: "its name has capital letters, which the registry does not take",
+          "sync-match-scores": 'its table seems to be "MatchScores", a name that needs quotes',
+          "moon-phases":
+            "its table seems to be public.moon_phases, which has no column of type timestamptz",
+          "fetch-injuries":
+            "its table seems to be sports.injuries, and the queue writes to schema public only",
+          "send-weekly-digest":
+            'no table has a name or columns like "send", "digest"; it may refresh nothing',
+        },
+      );
+      assert.equal(found.otherJobs, 2);
+      assert.deepEqual(
+        [found.knownSymbols.table, found.knownSymbols.column, found.knownSymbols.activeColumn],
+        ["stations", "code", "is_active"],
+      );
+      assert.deepEqual(await readTree(folder), before, "nothing was written");
+
+      const dry = await yard([
+        "discover",
+        "--db-url",
+        url,
+        "--workdir",
+        folder,
+        "--write",
+        "--dry-run",
+      ]);
+      assert.equal(dry.code, 0, dry.stderr);
+      assert.match(dry.stdout, /insert into public\.data_type_registry_v2/);
+      assert.deepEqual(await readTree(folder), before, "a dry run writes nothing");
+
+      const { migration } = await yardJson([
+        "discover",
+        "--db-url",
+        url,
+        "--workdir",
+        folder,
+        "--write",
+      ]);
+      const names = Object.keys(await readTree(folder)).filter((path) => path.endsWith(".sql"));
+      assert.ok(migration.path.endsWith(names.sort().at(-1)!), "it is the newest migration");
+      const again = await yard(["discover", "--db-url", url, "--workdir", folder, "--write"]);
+      assert.equal(again.code, 1);
+      assert.match(again.stderr, /an earlier one is there/);
+
+      const second = await push(folder, url);
+      assert.equal(second.code, 0, second.stderr + second.stdout);
+      const rows =
+        await sql`select data_type, stage, legacy_cron_jobs from data_type_registry_v2 order by 1`;
+      assert.deepEqual(rows.map(({ data_type }) => data_type), [
+        "league-standings",
+        "station-readings",
+        "tide-forecast",
+      ]);
+      const problems = await sql`select distinct problem from registry_problems_v2 order by 1`;
+      assert.deepEqual(problems.map(({ problem }) => problem.replace(/"[^"]*"/, "…")), [
+        "Provider … has no bytes_per_30_days, so no job of it is ever claimed",
+        "Provider … has no calls_per_minute, so no job of it is ever claimed",
+      ]);
+      const [jobs] = await sql`select count(*)::int as count from cron.job where active`;
+      assert.equal(jobs!.count, 14, "every job runs as before");
+      await sql`select queue_refresh_if_not_exists_v2('H1', 'station-readings')`;
+
+      const rest = await yardJson(["discover", "--db-url", url, "--workdir", folder]);
+      assert.deepEqual(rest.registered.length, 3);
+      assert.deepEqual(
+        rest.proposals.map(({ functionName }: Guessed) => functionName).sort(),
+        ["rosters", "update-prices"],
+      );
+    })
+  ));
+
+Deno.test("a role that may not read cron.job, or sees its own jobs only, is told so", () =>
+  withPlatform(async ({ url, sql }) => {
+    await applyLegacyBaseline(url);
+    const other = new URL(url);
+    other.username = "authenticator";
+    const refused = await yard(["discover", "--db-url", other.href]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /^Cannot read cron\.job as role "authenticator"/);
+    assert.match(refused.stderr, /Next: connect as postgres/);
+    const status = await yard(["status", "--db-url", other.href]);
+    assert.match(status.stderr, /^Cannot find Switchyard in authenticator@/);
+
+    await sql`create role onlooker login password 'postgres'`;
+    await sql`grant usage on schema cron to onlooker`;
+    await sql`grant select on cron.job, cron.job_run_details to onlooker`;
+    other.username = "onlooker";
+    const { notes } = await yardJson(["discover", "--db-url", other.href]);
+    assert.ok(notes.includes('Role "onlooker" sees its own cron jobs only; postgres sees all'));
+  }));
+
+Deno.test("without Switchyard in the repository no migration is written", () =>
+  withFolder((folder) =>
+    withPlatform(async ({ url }) => {
+      await makeNewProject(folder);
+      await applyLegacyBaseline(url);
+      const before = await readTree(folder);
+      const { code, stderr } = await yard([
+        "discover",
+        "--db-url",
+        url,
+        "--workdir",
+        folder,
+        "--write",
+      ]);
+      assert.equal(code, 1);
+      assert.match(stderr, /Switchyard is not installed there/);
+      assert.match(stderr, /Next: npm run yard -- install --workdir/);
+      assert.deepEqual(await readTree(folder), before);
+    })
+  ));
+
+Deno.test("commands: comments, other schemas, quotes, functions in between", () => {
+  const calls = (command: string) => readCalls(command, []);
+  const url = "'https://x.supabase.co/functions/v1/one'";
+  assert.deepEqual(calls(`select net.http_post(${url})`).functions, ["one"]);
+  assert.deepEqual(calls(`SELECT Net . Http_Get ( ${url} )`).functions, ["one"]);
+  assert.deepEqual(calls(`select extensions.http_get(${url})`).functions, ["one"]);
+  assert.deepEqual(calls(`select http_post(${url}, '{}', 'application/json')`).functions, ["one"]);
+  assert.equal(calls(`-- select net.http_post(${url})\nselect 1`).kind, "none");
+  assert.equal(calls(`/* ${url} */ select net.http_get('https://a.example')`).kind, "other");
+  assert.deepEqual(calls(`select net.http_post('https://x--y/functions/v1/one')`).functions, [
+    "one",
+  ]);
+  assert.deepEqual(
+    calls(`select net.http_post(${url}), net.http_post(${url.replace("one", "two")})`).functions,
+    ["one", "two"],
+  );
+  assert.equal(calls("select * from net._http_response").kind, "none");
+  const through = [{ schema: "app", name: "go", source: `perform net.http_post(${url});` }];
+  assert.deepEqual(readCalls("select app.go()", through), {
+    kind: "edge-function",
+    functions: ["one"],
+    through: "app.go",
+  });
+  assert.equal(readCalls("select app.going()", through).kind, "none");
+});
+
+Deno.test("cadences: what a schedule comes to", () => {
+  const minutes = (schedule: string) => readCadence(schedule)?.minutes;
+  assert.deepEqual(
+    [
+      "* * * * *",
+      "*/5 * * * *",
+      "0 */6 * * *",
+      "0 9-17 * * 1-5",
+      "0 5 * * 1",
+      "0 5 * * 7",
+      "0 0 1,15 * *",
+      "0 0 1 * *",
+      "0 0 $ * *",
+      "30 seconds",
+      "@hourly",
+    ].map(minutes),
+    [1, 5, 360, 60, 10_080, 10_080, 20_160, 43_200, 43_200, 1, 60],
+  );
+  assert.equal(minutes("@reboot"), undefined);
+  assert.equal(minutes("often"), undefined);
+  assert.equal(readCadence("*/5 9-16 * * 1-5")?.isPartial, true);
+  assert.equal(readCadence("*/5 * * * *")?.isPartial, false);
+});
