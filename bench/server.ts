@@ -56,6 +56,7 @@ export async function startBenchServer(
     parts.defer(() => admin.end({ timeout: 5 }));
     await requireDurability(admin);
     await openLimits(admin);
+    await admin`select switchyard.set_stage('quote', 'live')`;
     await admin`
       update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
     const running = parts.move();

@@ -55,11 +55,15 @@ const OWN_TABLES = [
   "api_providers_v2",
   "active_subscriptions_v2",
   "registry_problems_v2",
+  "migration_status_v2",
 ];
 const OWN_CRON_JOBS = [
   "invoke-queue-processor-v2",
   "check-stale-data-v2",
   "queue-scheduled-refreshes-v2",
+  "queue-shadow-samples-v2",
+  "sample-freshness-v2",
+  "guard-migrations-v2",
   "compact-queue-v2",
   "maintain-queue-partitions-v2",
   "prune-queue-history-v2",
@@ -74,7 +78,7 @@ export function isOwnObject(object: CatalogObject): boolean {
   const identity = object.identity.replace(/^public\./, "");
   return /^(switchyard|supabase_migrations)(\.|$)/.test(identity) ||
     OWN_TABLES.some((table) => new RegExp(`^${table}(\\.|_pkey|_[a-z_]*idx$|$)`).test(identity)) ||
-    (object.kind === "function" && /^([a-z_]+_v2|is_feature_enabled)\(/.test(identity));
+    (object.kind === "function" && /^([a-z_]+_v2|is_feature_enabled(_for)?)\(/.test(identity));
 }
 
 const CATALOG = `

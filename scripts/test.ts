@@ -1,9 +1,11 @@
 /** `npm test`: every test of the project; the last line is `N passed, N failed`. */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { formatDuration } from "./format.ts";
 import { runDenoTests } from "./test/deno_tests.ts";
 import { runDatabaseTests } from "./test/database_tests.ts";
+import { makeFinalizedCopy } from "./test/finalized_copy.ts";
 import { addCounts, type Counts, formatCounts, noCounts } from "./test/counts.ts";
 
 const USAGE = `Usage: npm test [-- options] [filter]
@@ -12,6 +14,8 @@ Runs the pgTAP files of supabase/tests and the Deno tests of tests/.
 
   --database   only the pgTAP files
   --deno       only the Deno tests
+  --finalized  run what was chosen in a copy of the checkout whose names have lost _v2, as after
+               yard finalize; tests of installing and taking away are left out
   filter       only Deno tests below tests/ whose path contains this
 
 Environment:
@@ -31,6 +35,7 @@ async function main(args: string[]): Promise<number> {
       options: {
         database: { type: "boolean", default: false },
         deno: { type: "boolean", default: false },
+        finalized: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
     }));
@@ -46,6 +51,12 @@ async function main(args: string[]): Promise<number> {
   const started = performance.now();
   const root = fileURLToPath(new URL("..", import.meta.url));
   const [filter] = positionals;
+  if (values.finalized) {
+    return await runFinalized(
+      root,
+      args.filter((arg) => arg !== "--finalized"),
+    );
+  }
   let counts: Counts = noCounts();
   if (!values.deno && filter === undefined) {
     counts = addCounts(counts, await runDatabaseTests(root));
@@ -58,4 +69,21 @@ async function main(args: string[]): Promise<number> {
   console.log(`\nTook ${formatDuration(performance.now() - started)}`);
   console.log(formatCounts(counts));
   return counts.failed === 0 ? 0 : 1;
+}
+
+/** Runs the tests in a finalized copy, which prints the closing line; removes the copy. */
+async function runFinalized(root: string, args: readonly string[]): Promise<number> {
+  const folder = await Deno.makeTempDir({ prefix: "switchyard-finalized-" });
+  try {
+    const leftOut = await makeFinalizedCopy(root, folder);
+    console.log(`In a finalized copy, without ${leftOut.join(", ")}`);
+    const { code } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", join(folder, "scripts", "test.ts"), ...args],
+      cwd: folder,
+      stdin: "null",
+    }).spawn().status;
+    return code;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }

@@ -35,6 +35,7 @@ export const batchQuotesBenchmark: Benchmark = {
         }));
       const sql = postgres(stack.databaseUrl, { max: 1, onnotice: () => {} });
       try {
+        await sql`select switchyard.set_stage('quote', 'live')`;
         await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
         const symbols = stack.simulator!.symbols;
         for (const { from, to } of batchesOf(symbols.length)) {

@@ -48,6 +48,7 @@ export const cpuBenchmark: Benchmark = {
       const sql = postgres(stack.databaseUrl, { max: 1, onnotice: () => {} });
       try {
         await openLimits(sql);
+        await sql`select switchyard.set_stage('quote', 'live')`;
         await sql`
           update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
         const boot = await run(stack, sql, WARM_UP_JOBS);

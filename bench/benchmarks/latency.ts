@@ -44,7 +44,7 @@ export const latencyBenchmark: Benchmark = {
         }));
       const sql = postgres(stack.databaseUrl, { max: 1, onnotice: () => {} });
       try {
-        await sql`update public.data_type_registry_v2 set stage = 'live' where data_type = 'quote'`;
+        await sql`select switchyard.set_stage('quote', 'live')`;
         await sql`update public.feature_flags set enabled = true
                    where flag_name in ('use_queue_system', 'use_new_staleness_check')`;
         const symbols = await sql<{ symbol: string }[]>`

@@ -140,6 +140,7 @@ async function fillBacklog(stack: Stack, limit: number): Promise<void> {
     await sql`update public.api_providers_v2 set calls_per_minute = ${limit} where provider = 'fmp'`;
     // A call for each quote.
     await sql`update public.data_type_registry_v2 set batch_size = 1`;
+    await sql`select switchyard.set_stage('quote', 'live')`;
     await sql`
       update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
     const symbols = stack.simulator!.symbols;

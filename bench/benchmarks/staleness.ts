@@ -89,8 +89,9 @@ async function makeTypes(admin: postgres.Sql, symbols: number): Promise<void> {
       select 'S' || n, day, now() from generate_series(1, ${symbols}) as n, generate_series(1, ${rows}) as day`);
     await admin`insert into public.data_type_registry_v2
         (data_type, table_name, symbol_column, timestamp_column, conflict_columns,
-         default_ttl_minutes, provider, fetcher, estimated_data_size_bytes, stage)
-      values (${`bench-type-${type}`}, ${table}, 'symbol', 'updated_at', '{symbol,day}', 1000, 'fmp', 'none', 1, 'live')`;
+         default_ttl_minutes, provider, fetcher, estimated_data_size_bytes)
+      values (${`bench-type-${type}`}, ${table}, 'symbol', 'updated_at', '{symbol,day}', 1000, 'fmp', 'none', 1)`;
+    await admin`select switchyard.set_stage(${`bench-type-${type}`}, 'live')`;
   }
   await admin.unsafe("vacuum (analyze)");
 }
@@ -144,6 +145,9 @@ async function removeTypes(admin: postgres.Sql): Promise<void> {
   await admin`update switchyard.settings set value = '5000' where name = 'most_pending_jobs'`;
   await admin`update public.feature_flags set enabled = false where flag_name = 'use_new_staleness_check'`;
   await admin`truncate public.active_subscriptions_v2`;
+  await admin`
+    select switchyard.set_stage(data_type, 'legacy') from public.data_type_registry_v2
+     where data_type like 'bench-type-%'`;
   await admin`delete from public.data_type_registry_v2 where data_type like 'bench-type-%'`;
   for (let type = 1; type <= TYPES; type++) {
     await admin.unsafe(`drop table if exists public.bench_type_${type}`);

@@ -65,7 +65,7 @@ async function uncalledFunctions(sql: postgres.Sql): Promise<string[]> {
       left join pg_stat_user_functions as f on f.funcid = p.oid
      where (p.pronamespace = 'switchyard'::regnamespace
             or (p.pronamespace = 'public'::regnamespace
-                and (p.proname ~ '_v2$' or p.proname = 'is_feature_enabled')))
+                and (p.proname ~ '_v2$' or p.proname ~ '^is_feature_enabled')))
        and coalesce(f.calls, 0) = 0
      order by 1`;
   return rows.map(({ name }) => name);

@@ -78,10 +78,10 @@ begin
     return new;
   else
     v_fits := case when jsonb_typeof(new.value) = 'number'
-                   then (new.name ~ '_share$' or new.value::text ~ '^-?[0-9]+$')
+                   then (new.name ~ '_(share|rate|ttls|slack|headroom)$' or new.value::text ~ '^-?[0-9]+$')
                         and new.value::text::numeric between new.lowest and new.highest end;
     v_wanted := format('a %s from %s to %s',
-                       case when new.name ~ '_share$' then 'number' else 'whole number' end,
+                       case when new.name ~ '_(share|rate|ttls|slack|headroom)$' then 'number' else 'whole number' end,
                        new.lowest, new.highest);
   end if;
 
@@ -195,9 +195,25 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('quota_hold_seconds', '3600', 60, 2592000, 'A provider is held this long after it reported a used-up quota'),
   ('backoff_base_seconds', '5', 1, 3600, 'The first retry waits about this long; each further one twice as long'),
   ('backoff_max_seconds', '900', 1, 86400, 'No retry waits longer than this'),
+  ('endpoint_calls_share', '0.3', 0, 1, 'Share of calls_per_minute that the queue leaves to the endpoints while they are in use, and the most that they take while the queue has work'),
+  ('endpoint_pause_seconds', '30', 0, 3600, 'An endpoint starts no second run within this long of the last start, except for callers with a secret key'),
+  ('edge_function_hold_seconds', '900', 10, 86400, 'A data type whose Edge Function refuses our key is held this long'),
   ('caller_checks_per_minute', '60', 0, 1000000, 'Staleness checks that one signed-in user may ask for in a minute'),
   ('most_pending_jobs', '5000', 1, 10000000, 'The staleness checks queue no more demand jobs than may be pending, and half as many scheduled ones'),
   ('close_grace_minutes', '30', 0, 600, 'Quotes are refreshed after the close until they were fetched this long after it'),
+  ('shadow_jobs_per_minute', '20', 0, 100000, 'A data type in stage shadow is tried on no more symbols a minute'),
+  ('shadow_resample_minutes', '60', 1, 525600, 'In shadow a symbol is not tried again within this long or the TTL, whichever is shorter'),
+  ('shadow_global_resample_minutes', '240', 1, 525600, 'The same for data types without symbols, whose answers are large'),
+  ('shadow_comparable_minutes', '30', 0, 525600, 'Rows that legacy refreshed within this long of a fetch must agree with it; shadow_rules.comparable_minutes goes before'),
+  ('shadow_source_lag_seconds', '60', 0, 31536000, 'Fetched rows may be older by so much at the source than what legacy has; shadow_rules.source_lag_seconds goes before'),
+  ('shadow_wait_minutes', '1500', 1, 525600, 'A comparison waits for this long until legacy refreshes its symbol'),
+  ('shadow_waiting_per_type', '500', 1, 1000000, 'No more comparisons of a data type wait, with their rows; the oldest give way'),
+  ('shadow_rows_per_result', '500', 1, 100000, 'Of a larger answer so many rows, chosen by chance, are compared'),
+  ('shadow_results_per_type', '30000', 100, 10000000, 'No more comparisons of a data type are kept; mismatches longest'),
+  ('shadow_retention_days', '14', 1, 3650, 'Comparisons are kept for this many days'),
+  ('freshness_sampling', '0', 0, 1, '1: freshness is sampled each minute with use_queue_system off too; record_baseline_v2 turns it on'),
+  ('freshness_time_percent', '2', 1, 100, 'Outside of canary and live the samples of a data type take at most this part of the time'),
+  ('freshness_retention_days', '14', 1, 3650, 'Samples of freshness are kept for this many days; the baseline for ever'),
   ('demand_expires_after_seconds', '120', 10, 86400, 'Demand from presence counts for this long after it was last seen'),
   ('demand_from_presence', '1', 0, 1, '1: what clients show by Realtime presence is demand; 0: it is not'),
   ('demand_from_row_changes', '1', 0, 1, '1: subscriptions to row changes are demand; 0: they are not'),

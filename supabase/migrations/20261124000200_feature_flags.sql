@@ -12,7 +12,7 @@ create table public.feature_flags (
 comment on table public.feature_flags is
   'Switches that people toggle with a plain UPDATE; what must happen with a switch happens in its triggers, in the same transaction.';
 comment on column public.feature_flags.metadata is
-  'Free notes of the operator about the flag, a JSON object.';
+  'A JSON object with free notes, and two keys that is_feature_enabled_for reads: percentage (0 to 100, a sticky share of the keys) and symbols (keys that are in whatever the percentage). Flags use_queue_for_<data type> take only symbols: their share is canary_percent of the registry.';
 
 create table switchyard.flag_changes (
   id bigint generated always as identity primary key,
@@ -93,8 +93,13 @@ begin
     raise exception 'Cannot truncate feature_flags: Switchyard reads them'
       using errcode = 'SY003', hint = 'Turn flags off with an UPDATE instead';
   end if;
-  if old.flag_name in ('use_queue_system', 'use_presence_tracking', 'use_new_staleness_check')
-     and (tg_op = 'DELETE' or new.flag_name <> old.flag_name) then
+  if (tg_op = 'DELETE' or new.flag_name <> old.flag_name)
+     and (old.flag_name in ('use_queue_system', 'use_presence_tracking', 'use_new_staleness_check')
+          -- It goes with its registry row.
+          or exists (
+            select 1
+              from public.data_type_registry_v2 as r
+             where old.flag_name = 'use_queue_for_' || r.data_type)) then
     raise exception 'Cannot % feature flag "%": Switchyard reads it',
       case tg_op when 'DELETE' then 'delete' else 'rename' end, old.flag_name
       using errcode = 'SY003', hint = 'Turn it off with an UPDATE of enabled instead';
@@ -103,7 +108,46 @@ begin
 end
 $$;
 comment on function switchyard.keep_flags() is
-  'Trigger: the flags that Switchyard reads can be neither renamed nor removed (SY003).';
+  'Trigger: the flags that Switchyard reads can be neither renamed nor removed (SY003); use_queue_for_<data type> goes with its registry row.';
+
+create function switchyard.check_flag_metadata()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_percentage jsonb := new.metadata -> 'percentage';
+  v_symbols jsonb := new.metadata -> 'symbols';
+begin
+  if v_percentage is not null and new.flag_name ~ '^use_queue_for_' then
+    raise exception 'Cannot set a percentage on flag "%": its share is canary_percent of the registry', new.flag_name
+      using errcode = 'SY026',
+            hint = format('Run update data_type_registry_v2 set canary_percent = … where data_type = %L',
+                          substr(new.flag_name, 15));
+  end if;
+  if v_percentage is not null
+     and not coalesce(case when jsonb_typeof(v_percentage) = 'number'
+                           then v_percentage::text::numeric between 0 and 100 end, false) then
+    raise exception 'Cannot set percentage of flag "%" to %: wanted a number from 0 to 100',
+      new.flag_name, left(v_percentage::text, 60)
+      using errcode = 'SY026', hint = 'Leave percentage out for all keys';
+  end if;
+  if v_symbols is not null
+     and (jsonb_typeof(v_symbols) <> 'array' or jsonb_path_exists(v_symbols, 'strict $[*] ? (@.type() != "string")')) then
+    raise exception 'Cannot set symbols of flag "%" to %: wanted an array of strings',
+      new.flag_name, left(v_symbols::text, 60)
+      using errcode = 'SY026', hint = 'Write {"symbols": ["AAPL", "MSFT"]}';
+  end if;
+  return new;
+end
+$$;
+comment on function switchyard.check_flag_metadata() is
+  'Trigger: refuses (SY026) a percentage that is no share, symbols that are no list, and a percentage on use_queue_for_<data type>.';
+
+create trigger check_flag_metadata
+  before insert or update of metadata, flag_name on public.feature_flags
+  for each row execute function switchyard.check_flag_metadata();
 
 create trigger keep_flags
   before delete or update of flag_name on public.feature_flags
@@ -147,6 +191,44 @@ $$;
 comment on function public.is_feature_enabled(text) is
   'Whether a flag is on. Raises SY003 for an unknown flag. For service_role and the SQL editor.';
 
+create function public.is_feature_enabled_for(p_flag_name text, p_key text)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_enabled boolean;
+  v_metadata jsonb;
+  v_data_type text;
+  v_stage text;
+  v_canary_percent integer;
+begin
+  select f.enabled, f.metadata into v_enabled, v_metadata
+    from public.feature_flags as f
+   where f.flag_name = p_flag_name;
+  if not found then
+    raise exception 'Cannot read feature flag "%": no such flag', p_flag_name
+      using errcode = 'SY003',
+            hint = 'See select flag_name, enabled from feature_flags';
+  end if;
+  -- Before live only a share of the symbols is the queue's, and the flag is still off.
+  select r.data_type, r.stage, r.canary_percent into v_data_type, v_stage, v_canary_percent
+    from public.data_type_registry_v2 as r
+   where p_flag_name = 'use_queue_for_' || r.data_type;
+  if found then
+    return switchyard.destination(v_stage, v_canary_percent, v_data_type, p_key, 'scheduled') = 'table';
+  end if;
+  if not v_enabled or not v_metadata ?| array['percentage', 'symbols'] then
+    return v_enabled;
+  end if;
+  return coalesce(v_metadata -> 'symbols' ? p_key, false)
+      or coalesce(switchyard.symbol_bucket(p_flag_name, p_key) < (v_metadata ->> 'percentage')::numeric * 100, false);
+end
+$$;
+comment on function public.is_feature_enabled_for(text, text) is
+  'Whether a flag is on for one key, a symbol for example. Off: for none. On: for all, unless metadata has percentage or symbols; then for the listed keys and a sticky share of the others, which grows with percentage and never loses a key. use_queue_for_<data type>: whether the queue writes the rows of that symbol now. Raises SY003 for an unknown flag. For service_role and the SQL editor.';
+
 alter table public.feature_flags enable row level security;
 alter table switchyard.flag_changes enable row level security;
 
@@ -156,8 +238,10 @@ grant select on table public.feature_flags, switchyard.flag_changes to service_r
 
 revoke all on function
   switchyard.keep_flags(),
+  switchyard.check_flag_metadata(),
   switchyard.touch_flag(),
   switchyard.record_flag_change(),
-  public.is_feature_enabled(text)
+  public.is_feature_enabled(text),
+  public.is_feature_enabled_for(text, text)
 from public, anon, authenticated, service_role;
-grant execute on function public.is_feature_enabled(text) to service_role;
+grant execute on function public.is_feature_enabled(text), public.is_feature_enabled_for(text, text) to service_role;

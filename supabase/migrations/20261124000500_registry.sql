@@ -24,8 +24,12 @@ create table public.data_type_registry_v2 (
   max_attempts integer not null default 5,
   estimated_data_size_bytes bigint not null,
   depends_on text references public.data_type_registry_v2 (data_type),
+  covers text references public.data_type_registry_v2 (data_type),
+  processed_column text,
   legacy_cron_jobs text[] not null default '{}',
+  legacy_functions text[] not null default '{}',
   stage text not null default 'legacy',
+  stage_entered_at timestamptz not null default now(),
   canary_percent integer not null default 0,
   paused boolean not null default false,
   shadow_rules jsonb not null default '{}',
@@ -46,6 +50,7 @@ create table public.data_type_registry_v2 (
     check (fetcher <> 'edge-function' or edge_function_name is not null),
   constraint edge_function_names_are_plain check (edge_function_name ~ '^[a-z0-9][a-z0-9_-]*$'),
   constraint no_type_depends_on_itself check (depends_on <> data_type),
+  constraint only_global_types_cover_another check (covers is null or (symbol_column is null and covers <> data_type)),
   constraint stage_is_known check (stage in ('legacy', 'shadow', 'canary', 'live', 'retired')),
   constraint canary_percent_is_a_percentage check (canary_percent between 0 and 100),
   constraint shadow_rules_are_an_object check (jsonb_typeof(shadow_rules) = 'object'),
@@ -85,13 +90,117 @@ comment on column public.data_type_registry_v2.calls_spread_seconds is
   'Seconds after the claim within which the last of these calls starts; 0 when all start at once. They count against the limit for so much longer. Never less than 60 for edge-function.';
 comment on column public.data_type_registry_v2.estimated_data_size_bytes is
   'Expected bytes of vendor answer per job; a moving average over completed jobs once there are any.';
+comment on column public.data_type_registry_v2.covers is
+  'For a global type: the type with symbols whose rows it brings too, in the same table. Symbols that it brought count as checked for that type.';
+comment on column public.data_type_registry_v2.processed_column is
+  'Null, or a column (timestamptz) of the table of known symbols that is set when the rows of a symbol came in.';
 comment on column public.data_type_registry_v2.paused is
   'Set by pause_data_type_v2: nothing of this type is claimed until pause_data_type_v2(…, false).';
 comment on column public.data_type_registry_v2.legacy_cron_jobs is
   'Names under which the legacy cron jobs of this type are known, drifted spellings included.';
+comment on column public.data_type_registry_v2.legacy_functions is
+  'Edge Functions whose cron jobs are legacy jobs of this type, besides edge_function_name.';
+comment on column public.data_type_registry_v2.stage is
+  'Where the type stands: legacy, shadow, canary, live or retired. Moved by advance_migration_v2, rollback_migration_v2 and the flag use_queue_for_<data type>, never by an UPDATE.';
+comment on column public.data_type_registry_v2.stage_entered_at is
+  'When the type came to its stage; the soak time counts from then.';
+comment on column public.data_type_registry_v2.shadow_rules is
+  'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
+comment on column public.data_type_registry_v2.gate_settings is
+  'Gates of this type that differ from the defaults: a JSON object whose keys are those of switchyard.settings that begin with gate_, without that.';
 
 create index data_type_registry_v2_provider_idx on public.data_type_registry_v2 (provider);
 create index data_type_registry_v2_depends_on_idx on public.data_type_registry_v2 (depends_on);
+create index data_type_registry_v2_covers_idx on public.data_type_registry_v2 (covers);
+
+create function switchyard.gate_settings_problem(p_gate_settings jsonb)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select case
+             when s.name is null then format('gate_settings has the unknown key "%s"', g.key)
+             else format('gate_settings has %s = %s, wanted a number from %s to %s',
+                         g.key, left(g.value::text, 60), s.lowest, s.highest)
+           end
+      from jsonb_each(p_gate_settings) as g
+      left join switchyard.settings as s on s.name = 'gate_' || g.key and s.lowest is not null
+     where not coalesce(
+             case jsonb_typeof(g.value)
+               when 'number' then g.value::text::numeric between s.lowest and s.highest
+               when 'boolean' then s.lowest = 0 and s.highest = 1 and g.key = 'auto_rollback'
+             end, false)
+     order by g.key
+     limit 1
+  );
+end
+$$;
+comment on function switchyard.gate_settings_problem(jsonb) is
+  'What is wrong with gate_settings of a data type, or null.';
+
+create function switchyard.shadow_rules_problem(p_rules jsonb)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return (
+    select problem.sentence
+      from (
+        select format('shadow_rules has the unknown key "%s"', k.key) as sentence
+          from jsonb_object_keys(p_rules) as k (key)
+         where k.key not in ('ignore', 'volatile', 'tolerances', 'known_differences', 'comparable_minutes',
+                             'source_lag_seconds', 'sample_percent')
+        union all
+        select format('shadow_rules.%s is not an array of column names', wanted.key)
+          from (values ('ignore'), ('volatile')) as wanted (key)
+         where jsonb_typeof(p_rules -> wanted.key) <> 'array'
+            or jsonb_path_exists(p_rules -> wanted.key, 'strict $[*] ? (@.type() != "string")', '{}', true)
+        union all
+        select 'shadow_rules.tolerances is not an object of {"absolute": n} or {"relative": n} by column'
+         where jsonb_typeof(p_rules -> 'tolerances') <> 'object'
+            or exists (
+              select 1
+                from jsonb_each(case when jsonb_typeof(p_rules -> 'tolerances') = 'object'
+                                     then p_rules -> 'tolerances' else '{}' end) as t
+               where not coalesce(
+                       case when jsonb_typeof(t.value) = 'object'
+                            then (select count(*) = 1
+                                         and bool_and(e.key in ('absolute', 'relative')
+                                                      and jsonb_typeof(e.value) = 'number'
+                                                      and e.value >= '0')
+                                    from jsonb_each(t.value) as e) end, false))
+        union all
+        select 'shadow_rules.known_differences is not an array of {"column", "legacy", "queue", "reason"}'
+         where jsonb_typeof(p_rules -> 'known_differences') <> 'array'
+            or exists (
+              select 1
+                from jsonb_array_elements(case when jsonb_typeof(p_rules -> 'known_differences') = 'array'
+                                               then p_rules -> 'known_differences' else '[]' end) as d
+               where jsonb_typeof(d) <> 'object'
+                  or not d ?& array['column', 'reason']
+                  or not d ?| array['legacy', 'queue']
+                  or d - array['column', 'legacy', 'queue', 'reason'] <> '{}')
+        union all
+        select format('shadow_rules.%s is %s, wanted a number from %s to %s',
+                      wanted.key, left((p_rules -> wanted.key)::text, 60), wanted.lowest, wanted.highest)
+          from (values ('comparable_minutes', 0, 525600), ('source_lag_seconds', 0, 31536000),
+                       ('sample_percent', 0, 100)) as wanted (key, lowest, highest)
+         where p_rules ? wanted.key
+           and not coalesce(case when jsonb_typeof(p_rules -> wanted.key) = 'number'
+                                 then (p_rules ->> wanted.key)::numeric between wanted.lowest and wanted.highest
+                            end, false)
+      ) as problem
+     limit 1
+  );
+end
+$$;
+comment on function switchyard.shadow_rules_problem(jsonb) is
+  'What is wrong with shadow_rules of a data type, or null.';
 
 create function switchyard.validate_registry_row()
 returns trigger
@@ -117,6 +226,7 @@ begin
         union all select 'staleness_function', new.staleness_function
         union all select 'condition_function', new.condition_function
                    where new.condition_function is not null
+        union all select 'processed_column', new.processed_column where new.processed_column is not null
         union all select 'conflict_columns', unnest(new.conflict_columns)
         union all select 'insert_only_columns', unnest(new.insert_only_columns)
       ) as named (field, name)
@@ -128,6 +238,27 @@ begin
       using errcode = 'SY005',
             hint = 'Use lower-case letters, digits and underscores, without schema and without quotes';
   end loop;
+
+  select f.name into v_name
+    from unnest(new.legacy_functions) as f (name)
+   where f.name is null or f.name !~ '^[a-z0-9][a-z0-9_-]*$'
+   limit 1;
+  if found then
+    raise exception 'Cannot register data type "%": legacy_functions "%" is not the name of an Edge Function',
+      new.data_type, v_name
+      using errcode = 'SY005', hint = 'Name the function alone: the part of its URL after /functions/v1/';
+  end if;
+
+  v_name := coalesce(
+    case when jsonb_typeof(new.gate_settings) = 'object'
+         then switchyard.gate_settings_problem(new.gate_settings) end,
+    case when jsonb_typeof(new.shadow_rules) = 'object'
+         then switchyard.shadow_rules_problem(new.shadow_rules) end);
+  if v_name is not null then
+    raise exception 'Cannot register data type "%": %', new.data_type, v_name
+      using errcode = 'SY005',
+            hint = 'See docs/stages.md for what gate_settings and shadow_rules may hold';
+  end if;
 
   if cardinality(new.conflict_columns) = 0 then
     raise exception 'Cannot register data type "%": conflict_columns is empty', new.data_type
@@ -201,6 +332,21 @@ begin
             hint = format('Set symbol_column to agree, or depends_on of "%s" to null first', v_child);
   end if;
 
+  if exists (
+    select 1
+      from public.data_type_registry_v2 as r
+     where r.data_type = new.covers and (r.symbol_column is null or r.table_name <> new.table_name)
+    union all
+    select 1
+      from public.data_type_registry_v2 as r
+     where r.covers = new.data_type and (new.symbol_column is null or r.table_name <> new.table_name)
+  ) then
+    raise exception 'Cannot register data type "%": covers does not fit', new.data_type
+      using errcode = 'SY005',
+            detail = 'A global type covers a type with symbols of the same table',
+            hint = 'Leave covers null, or name the type with symbols whose table it fills';
+  end if;
+
   new.updated_at := clock_timestamp();
   return new;
 end
@@ -212,7 +358,8 @@ comment on function switchyard.validate_registry_row() is
 create trigger validate_registry_row
   before insert or update of
     data_type, table_name, symbol_column, timestamp_column, conflict_columns, insert_only_columns,
-    source_timestamp_column, staleness_function, condition_function, depends_on
+    source_timestamp_column, staleness_function, condition_function, depends_on, covers, processed_column,
+    legacy_functions, gate_settings, shadow_rules
   on public.data_type_registry_v2
   for each row execute function switchyard.validate_registry_row();
 
@@ -225,7 +372,7 @@ as $$
   select exists (
     select 1
       from pg_catalog.pg_attribute as a
-     where a.attrelid = to_regclass(format('public.%I', p_table_name))
+     where a.attrelid = to_regclass('public.' || quote_ident(p_table_name))
        and a.attname = p_column_name
        and a.attnum > 0
        and not a.attisdropped
@@ -278,6 +425,13 @@ as
                     where k.position <= i.indnkeyatts)
                   = (select array_agg(c order by c) from unnest(r.conflict_columns) as c))
       union all
+      select format('Column "%s" (processed_column) is not in the table of known symbols, public.%s',
+                    r.processed_column, known.table_name)
+        from (select switchyard.setting('known_symbols_table') #>> '{}' as table_name) as known
+       where r.processed_column is not null
+         and known.table_name is not null
+         and not switchyard.has_column(known.table_name, r.processed_column)
+      union all
       select format('Provider "%s" has no calls_per_minute, so no job of it is ever claimed', p.provider)
         from public.api_providers_v2 as p
        where p.provider = r.provider and p.calls_per_minute is null
@@ -310,6 +464,8 @@ grant select, update (estimated_data_size_bytes, batch_size) on table public.dat
 grant select on table public.registry_problems_v2 to service_role;
 
 revoke all on function
+  switchyard.gate_settings_problem(jsonb),
+  switchyard.shadow_rules_problem(jsonb),
   switchyard.validate_registry_row(),
   switchyard.has_column(text, text)
 from public, anon, authenticated, service_role;

@@ -336,6 +336,10 @@ begin
       ('call grants',
        'delete from switchyard.call_grants as g where g.bucket < $1 and g.in_flight_until < $1', v_hour_ago),
       ('failed attempts', 'delete from switchyard.failed_attempts as f where f.bucket < $1', v_hour_ago),
+      ('gate verdicts', 'delete from switchyard.gate_verdicts as v where v.checked_at < $1',
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('verdict_retention_days'))),
+      ('resolved alerts', 'delete from switchyard.alerts as a where a.resolved_at < $1',
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('verdict_retention_days'))),
       ('caller checks', 'delete from switchyard.caller_checks as c where c.minute < $1', v_hour_ago),
       -- pg_cron never prunes its history; ours is ours to prune.
       ('cron run details',
@@ -343,16 +347,21 @@ begin
          using cron.job as c, switchyard.cron_jobs as own
          where c.jobid = d.jobid and own.job_name = c.jobname and c.username = current_user
            and coalesce(d.end_time, d.start_time) < $1',
-       clock_timestamp() - make_interval(days => switchyard.setting_integer('run_details_retention_days')))
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('run_details_retention_days'))),
+      ('freshness samples', 'delete from switchyard.freshness_samples as f where f.sampled_at < $1',
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('freshness_retention_days')))
   loop
     execute v_statement using v_before;
     get diagnostics removed = row_count;
     return next;
   end loop;
+  what := 'shadow results';
+  removed := switchyard.prune_shadow();
+  return next;
 end
 $$;
 comment on function public.prune_queue_history_v2() is
-  'Deletes what is past its retention (switchyard.settings): jobs by state, usage, events, processor runs, the ledger and the run details of Switchyard''s own cron jobs. Returns rows removed of each kind. Safe to call at any time. For postgres.';
+  'Deletes what is past its retention (switchyard.settings): jobs by state, usage, events, processor runs, the ledger, verdicts of gates, resolved alerts, the run details of Switchyard''s own cron jobs, freshness samples and shadow results. Returns rows removed of each kind. Safe to call at any time. For postgres.';
 
 create function public.compact_queue_v2()
 returns boolean

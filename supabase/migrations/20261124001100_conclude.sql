@@ -12,7 +12,7 @@ create type switchyard.job_conclusion as (
   vendor_bytes bigint
 );
 comment on type switchyard.job_conclusion is
-  'Where a job goes: status completed or failed finishes it, pending gives it back. outcome is what the processor is told. A null run_after leaves the one it has.';
+  'Where a job goes: status completed or failed finishes it, pending gives it back, processing leaves it where it is. outcome is what the processor is told. A null run_after leaves the one it has.';
 
 create function switchyard.with_error(p_errors jsonb, p_error jsonb)
 returns jsonb
@@ -59,7 +59,8 @@ begin
   with finished as (
     delete from switchyard.api_call_queue_v2_live as q
      using unnest(p_conclusions) as c
-     where q.id = any (array(select p.job_id from unnest(p_conclusions) as p where p.status <> 'pending'))
+     where q.id = any (array(
+             select p.job_id from unnest(p_conclusions) as p where p.status in ('completed', 'failed')))
        and q.id = c.job_id
        and q.finished_at = 'infinity'
     returning q.*, c.status as final_status, c.attempts_added, c.error as final_error,
@@ -71,7 +72,7 @@ begin
   )
   select f.id, f.symbol, f.data_type, f.provider, f.source, f.priority, f.final_status,
          f.attempts + f.attempts_added, f.run_after, f.claimed_by, f.claimed_at, f.created_at,
-         clock_timestamp(), f.final_rows, f.vendor_calls + f.added_calls,
+         clock_timestamp(), coalesce(f.rows_written + f.final_rows, f.final_rows), f.vendor_calls + f.added_calls,
          f.vendor_bytes + f.added_bytes,
          case when f.final_status = 'failed' then coalesce(f.final_error ->> 'message', f.last_error)
               else f.last_error end,
@@ -125,10 +126,11 @@ create type switchyard.held_result as (
   vendor_calls integer,
   vendor_bytes bigint,
   error jsonb,
-  rows_written integer
+  rows_written integer,
+  destination text
 );
 comment on type switchyard.held_result is
-  'One settle result whose lease holds, beside what the queue knows of its job.';
+  'One settle result whose lease holds, beside what the queue knows of its job; destination as switchyard.destination says.';
 
 revoke all on function
   switchyard.with_error(jsonb, jsonb),

@@ -20,7 +20,8 @@ begin
     select h.*
       from unnest(v_results) as h
       join public.data_type_registry_v2 as t on t.data_type = h.data_type
-     where h.outcome = 'completed'
+     where h.outcome in ('completed', 'progress')
+       and h.destination <> 'discard'
        and exists (
          select 1
            from jsonb_array_elements(h.rows) as e (item)
@@ -40,7 +41,7 @@ begin
     select r.data_type, jsonb_agg(e.item)
       from unnest(v_results) as r
      cross join jsonb_array_elements(r.rows) as e (item)
-     where r.outcome = 'completed'
+     where r.outcome in ('completed', 'progress') and r.destination = 'table'
      group by r.data_type
      order by r.data_type
   loop
@@ -53,7 +54,7 @@ begin
 
       for v_result in
         select r.* from unnest(v_results) as r
-         where r.data_type = v_data_type and r.outcome = 'completed'
+         where r.data_type = v_data_type and r.outcome in ('completed', 'progress') and r.destination = 'table'
       loop
         v_results[v_result.position].rows_written := coalesce((v_written ->> v_result.symbol)::integer, 0);
       end loop;
@@ -61,7 +62,7 @@ begin
       -- One of these jobs is bad: apply them one by one, so that it alone fails.
       for v_result in
         select r.* from unnest(v_results) as r
-         where r.data_type = v_data_type and r.outcome = 'completed'
+         where r.data_type = v_data_type and r.outcome in ('completed', 'progress') and r.destination = 'table'
       loop
         begin
           select coalesce(sum(a.rows_written), 0)::integer
@@ -83,52 +84,44 @@ begin
 end
 $$;
 comment on function switchyard.apply_held_rows(switchyard.held_result[]) is
-  'Writes the rows of completed results and returns all results: with rows_written, or turned into failed where the rows were refused. Positions must run from 1 without gaps.';
+  'Writes the rows of completed results and of parts whose destination is the table, and returns all results: with rows_written, or turned into failed where the rows were refused. Positions must run from 1 without gaps.';
 
-create function switchyard.note_refresh_state(p_results switchyard.held_result[])
-returns void
+create function switchyard.tell_rows_of_others(p_results switchyard.held_result[])
+returns switchyard.held_result[]
 language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  v_results switchyard.held_result[] := p_results;
+  v_position integer;
+  v_table_name text;
+  v_symbol_column text;
+  v_has_row boolean;
 begin
-  insert into switchyard.refresh_state as s (
-    symbol, data_type, last_checked_at, last_changed_at, content_hash, empty_until, failing_until,
-    consecutive_failures
-  )
-  select r.symbol, r.data_type,
-         case when r.outcome = 'failed' then '-infinity' else clock_timestamp() end,
-         case when r.rows_written > 0 then clock_timestamp() end,
-         case when r.outcome = 'completed' then (
-           select md5(string_agg((e.item - t.timestamp_column)::text, ',' order by e.place))
-             from jsonb_array_elements(r.rows) with ordinality as e (item, place)) end,
-         case when r.outcome = 'empty'
-              then clock_timestamp() + make_interval(mins => t.empty_recheck_minutes) end,
-         case when r.outcome = 'failed' then clock_timestamp() + interval '2 minutes' end,
-         case when r.outcome = 'failed' then 1 else 0 end
-    from unnest(p_results) as r
-    join public.data_type_registry_v2 as t on t.data_type = r.data_type
-   where r.outcome in ('completed', 'empty')
-      or (r.outcome = 'failed' and r.error ->> 'class' in ('retryable', 'permanent'))
-   order by r.data_type, r.symbol
-      on conflict (data_type, symbol) do update
-     set last_checked_at = greatest(s.last_checked_at, excluded.last_checked_at),
-         last_changed_at = coalesce(excluded.last_changed_at, s.last_changed_at),
-         content_hash = case when excluded.consecutive_failures > 0 then s.content_hash
-                             else excluded.content_hash end,
-         empty_until = case when excluded.consecutive_failures > 0 then s.empty_until
-                            else excluded.empty_until end,
-         failing_until = case when excluded.consecutive_failures > 0 then clock_timestamp() + make_interval(
-             mins => least(2 ^ least(s.consecutive_failures + 1, 20), (
-               select t.empty_recheck_minutes
-                 from public.data_type_registry_v2 as t
-                where t.data_type = s.data_type))::integer) end,
-         consecutive_failures = case when excluded.consecutive_failures > 0
-                                     then s.consecutive_failures + 1 else 0 end;
+  -- A loop over the few results of such types that wrote nothing.
+  for v_position, v_table_name, v_symbol_column in
+    select r.position, t.table_name, t.symbol_column
+      from unnest(v_results) as r
+      join public.data_type_registry_v2 as t on t.data_type = r.data_type
+     where r.outcome = 'completed'
+       and r.destination = 'table'
+       and r.rows_written = 0
+       and t.fetcher <> 'edge-function'
+       and t.symbol_column <> all (t.conflict_columns)
+  loop
+    execute format('select exists (select 1 from public.%I as t where t.%I = $1)', v_table_name, v_symbol_column)
+      into v_has_row
+      using v_results[v_position].symbol;
+    if not v_has_row then
+      v_results[v_position].outcome := 'empty';
+    end if;
+  end loop;
+  return v_results;
 end
 $$;
-comment on function switchyard.note_refresh_state(switchyard.held_result[]) is
-  'Keeps switchyard.refresh_state true after a settle. Releases, holds, collisions and missing parents say nothing about the symbol and are left out.';
+comment on function switchyard.tell_rows_of_others(switchyard.held_result[]) is
+  'Where the key of a table does not hold the symbol, all rows of a result may belong to another symbol, which keeps them. Such a result becomes empty: without rows of its own the symbol would count as stale for ever.';
 
 create function switchyard.book_usage(p_results switchyard.held_result[])
 returns void
@@ -192,106 +185,6 @@ $$;
 comment on function switchyard.book_usage(switchyard.held_result[]) is
   'Adds calls and bytes (of failed calls too) to the hourly usage, calls beyond their grant to the ledger, moves the size estimates (0.8 old, 0.2 the mean of this batch) and ends the grouping of a type whose plan takes single symbols.';
 
-create type switchyard.settle_result as (
-  place bigint,
-  job_id bigint,
-  lease_token uuid,
-  outcome text,
-  rows jsonb,
-  calls integer,
-  bytes bigint,
-  error jsonb,
-  problem text
-);
-comment on type switchyard.settle_result is
-  'One result of a settle payload; problem says in a sentence what is malformed in it, null when it is well formed.';
-
-create function switchyard.read_settle_results(p_results jsonb)
-returns switchyard.settle_result[]
-language plpgsql
-volatile
-set search_path = ''
-as $$
-declare
-  v_results switchyard.settle_result[];
-  v_all_well boolean;
-begin
-  -- Most payloads are well formed and report no failure: those are read without a look at each
-  -- value, which takes five times as long.
-  begin
-    select array_agg((x.place, x.job_id, x.lease_token, x.outcome, x.rows, coalesce(x.calls, 0),
-                      coalesce(x.bytes, 0), x.error, null)::switchyard.settle_result order by x.place),
-           bool_and(coalesce(
-             x.job_id >= 0 and x.lease_token is not null
-             and (x.outcome in ('empty', 'released') or (x.outcome = 'completed' and x.rows is not null))
-             and coalesce(jsonb_typeof(x.rows) = 'array', true)
-             and coalesce(x.calls between 0 and 999999, true)
-             and coalesce(x.bytes between 0 and 999999999, true), false))
-      into v_results, v_all_well
-      from rows from (
-        jsonb_to_recordset(p_results) as (
-          job_id bigint, lease_token uuid, outcome text, rows jsonb, calls integer, bytes bigint, error jsonb)
-      ) with ordinality as x (job_id, lease_token, outcome, rows, calls, bytes, error, place);
-  exception when data_exception then
-    -- A value of a wrong type: which one is told below.
-    v_all_well := false;
-  end;
-  if v_all_well then
-    return v_results;
-  end if;
-
-  return (
-    select array_agg((
-             r.place,
-             case when r.job_id ~ '^[0-9]{1,18}$' then r.job_id::bigint end,
-             case when r.problem is null then r.lease_token::uuid end,
-             r.outcome, r.rows,
-             case when r.problem is null then coalesce(r.calls::integer, 0) end,
-             case when r.problem is null then coalesce(r.bytes::bigint, 0) end,
-             r.error, r.problem
-           )::switchyard.settle_result order by r.place)
-      from (
-        select x.*,
-          case
-            when coalesce(x.job_id !~ '^[0-9]{1,18}$', true) then
-              format('job_id is %s, wanted a whole number', coalesce(left(x.job_id, 40), 'missing'))
-            when coalesce(x.lease_token !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', true) then
-              format('lease_token is %s, wanted a uuid', coalesce(left(x.lease_token, 40), 'missing'))
-            when coalesce(x.outcome not in ('completed', 'empty', 'failed', 'released'), true) then
-              format('outcome is %s, wanted completed, empty, failed or released',
-                     coalesce(left(x.outcome, 40), 'missing'))
-            when jsonb_typeof(x.rows) <> 'array' then
-              format('rows is %s, wanted an array', jsonb_typeof(x.rows))
-            when x.outcome = 'completed' and x.rows is null then
-              'rows is missing from a completed result'
-            when x.calls !~ '^[0-9]{1,6}$' then
-              format('calls is %s, wanted a whole number', left(x.calls, 40))
-            when x.bytes !~ '^[0-9]{1,9}$' then
-              format('bytes is %s, wanted a whole number', left(x.bytes, 40))
-            when x.outcome <> 'failed' then null
-            when jsonb_typeof(x.error) is distinct from 'object' then
-              'error is missing from a failed result'
-            when coalesce(x.error ->> 'class' not in
-                   ('retryable', 'rate_limited', 'quota', 'auth', 'permanent', 'dependency',
-                    'batch_refused'), true) then
-              format('error.class is %s, wanted retryable, rate_limited, quota, auth, permanent, dependency or batch_refused',
-                     coalesce(left(x.error ->> 'class', 40), 'missing'))
-            when coalesce(x.error ->> 'message', '') = '' then
-              'error.message is missing from a failed result'
-            when x.error ->> 'retry_after_seconds' !~ '^[0-9]{1,7}$' then
-              format('error.retry_after_seconds is %s, wanted a whole number',
-                     left(x.error ->> 'retry_after_seconds', 40))
-          end as problem
-          from rows from (
-            jsonb_to_recordset(p_results) as (
-              job_id text, lease_token text, outcome text, rows jsonb, calls text, bytes text, error jsonb)
-          ) with ordinality as x (job_id, lease_token, outcome, rows, calls, bytes, error, place)
-      ) as r);
-end
-$$;
-comment on function switchyard.read_settle_results(jsonb) is
-  'The results of a settle payload, an array of objects, in its order; malformed ones with their problem.';
-
 -- Planner settings: as for claims (switchyard.mark_jobs).
 create function switchyard.hold_jobs(p_results switchyard.settle_result[])
 returns switchyard.held_result[]
@@ -308,7 +201,7 @@ begin
   -- Locked in the order of the unique key, as all that lock several jobs do. The clock is the
   -- wall clock: the transaction may have waited for these locks past an expiry.
   with locked as materialized (
-    select q.id, q.symbol, q.data_type, q.provider, q.attempts, q.lease_token, q.lease_expires_at
+    select q.id, q.symbol, q.data_type, q.provider, q.source, q.attempts, q.lease_token, q.lease_expires_at
       from switchyard.api_call_queue_v2_live as q
      where q.id = any (array(select x.job_id from unnest(p_results) as x where x.problem is null))
        and q.finished_at = 'infinity'
@@ -318,7 +211,7 @@ begin
   )
   select array_agg((
            h.position, h.id, h.symbol, h.data_type, h.provider, h.attempts,
-           h.max_attempts, h.outcome, h.rows, h.calls, h.bytes, h.error, 0
+           h.max_attempts, h.outcome, h.rows, h.calls, h.bytes, h.error, 0, h.destination
          )::switchyard.held_result order by h.position)
     into v_held
     from (
@@ -327,11 +220,16 @@ begin
           select distinct on (q.id)
                  q.id, q.symbol, q.data_type, q.provider, q.attempts, r.max_attempts,
                  -- Completed without rows means that the vendor has nothing, unless the rows were
-                 -- written elsewhere.
+                 -- written elsewhere or in parts.
                  case when x.outcome = 'completed' and x.rows = '[]' and r.fetcher <> 'edge-function'
+                           and x.progress is null
                       then 'empty' else x.outcome end as outcome,
                  coalesce(x.rows, '[]') as rows, x.calls, x.bytes,
-                 case when x.outcome = 'failed' then x.error end as error
+                 case when x.outcome = 'failed' then x.error end as error,
+                 -- Most are of live types: those need no call.
+                 case when r.stage = 'live' then 'table'
+                      else switchyard.destination(r.stage, r.canary_percent, q.data_type, q.symbol, q.source)
+                 end as destination
             from locked as q
             join unnest(p_results) as x on x.job_id = q.id and x.lease_token = q.lease_token
             join public.data_type_registry_v2 as r on r.data_type = q.data_type
@@ -359,6 +257,13 @@ declare
   v_reported switchyard.held_result[];
   v_conclusions switchyard.job_conclusion[];
   v_result switchyard.held_result;
+  v_written switchyard.held_result[];
+  v_data_types text[];
+  v_has_errors boolean;
+  v_has_rows boolean;
+  v_has_parts boolean;
+  v_has_shadow boolean;
+  v_is_written boolean;
 begin
   if jsonb_typeof(p_results) is distinct from 'array' then
     raise exception 'Cannot settle jobs: the payload is %, wanted an array of results',
@@ -404,33 +309,57 @@ begin
     return;
   end if;
 
+  -- One look at all results says for which of the rarer steps below there is work.
+  select array_agg(t.data_type), bool_or(t.has_errors), bool_or(t.has_rows), bool_or(t.has_parts),
+         bool_or(t.has_shadow), bool_and(t.is_written)
+    into v_data_types, v_has_errors, v_has_rows, v_has_parts, v_has_shadow, v_is_written
+    from (
+      select h.data_type,
+             bool_or(h.error is not null) as has_errors,
+             bool_or(h.outcome in ('completed', 'progress')) as has_rows,
+             bool_or(h.outcome = 'progress') as has_parts,
+             bool_or(h.destination = 'shadow') as has_shadow,
+             bool_and(h.destination = 'table') as is_written
+        from unnest(v_held) as h
+       group by h.data_type
+    ) as t;
+
   -- The breaker goes by what the vendor did, not by what our own tables refuse afterwards.
-  if exists (select 1 from unnest(v_held) as h where h.error is not null)
-     or exists (select 1 from public.api_providers_v2 as p where p.breaker_state <> 'closed') then
+  if v_has_errors or exists (select 1 from public.api_providers_v2 as p where p.breaker_state <> 'closed') then
     v_reported := v_held;
   end if;
 
-  if exists (select 1 from unnest(v_held) as h where h.outcome = 'completed') then
+  if v_has_rows then
     v_held := switchyard.apply_held_rows(v_held);
+    if exists (
+      select 1
+        from public.data_type_registry_v2 as t
+       where t.data_type = any (v_data_types) and t.symbol_column <> all (t.conflict_columns))
+    then
+      v_held := switchyard.tell_rows_of_others(v_held);
+    end if;
+  end if;
+  if v_has_shadow then
+    perform switchyard.record_shadow(v_held);
   end if;
 
-  -- Whatever failures change about a provider, they change under its lock.
   if exists (select 1 from unnest(v_held) as h where h.error is not null) then
+    -- Whatever failures change about a provider, they change under its lock.
     perform 1
        from public.api_providers_v2 as p
       where p.provider in (select h.provider from unnest(v_held) as h where h.error is not null)
       order by p.provider
         for no key update;
-  end if;
 
-  -- A loop over the few failures that concern more than their own job.
-  for v_result in
-    select h.* from unnest(v_held) as h
-     where h.error ->> 'class' in ('rate_limited', 'quota', 'auth', 'dependency', 'batch_refused')
-     order by h.position
-  loop
-    v_held[v_result.position] := switchyard.answer_failure(v_result);
-  end loop;
+    -- A loop over the few failures that concern more than their own job.
+    for v_result in
+      select h.* from unnest(v_held) as h
+       where h.error ->> 'class' in ('rate_limited', 'quota', 'auth', 'dependency', 'batch_refused')
+       order by h.position
+    loop
+      v_held[v_result.position] := switchyard.answer_failure(v_result);
+    end loop;
+  end if;
 
   select array_agg((
            h.job_id,
@@ -444,6 +373,7 @@ begin
            case
              when h.outcome in ('completed', 'empty') then 'completed'
              when h.outcome = 'released' then 'pending'
+             when h.outcome = 'progress' then 'processing'
              when h.error ->> 'class' = 'permanent' then 'failed'
              when h.error ->> 'class' = 'retryable' and h.attempts + 1 >= h.max_attempts then 'failed'
              else 'pending'
@@ -463,7 +393,24 @@ begin
     from unnest(v_held) as h;
 
   perform switchyard.conclude_jobs(v_conclusions);
-  perform switchyard.note_refresh_state(v_held);
+  -- Hardly ever is there a job in parts.
+  if v_has_parts or exists (select 1 from switchyard.job_progress) then
+    perform switchyard.note_progress(v_results, v_held);
+  end if;
+  -- What was not written says nothing about what viewers see.
+  v_written := v_held;
+  if not v_is_written then
+    v_written := array(select h from unnest(v_held) as h where h.destination = 'table' order by h.position);
+  end if;
+  perform switchyard.note_refresh_state(v_written);
+  if exists (
+    select 1
+      from public.data_type_registry_v2 as t
+     where t.data_type = any (v_data_types) and (t.covers is not null or t.processed_column is not null))
+  then
+    perform switchyard.note_covered_symbols(v_written);
+    perform switchyard.stamp_processed_symbols(v_written);
+  end if;
   if v_reported is not null then
     perform switchyard.move_breaker(v_reported);
   end if;
@@ -481,21 +428,19 @@ begin
 end
 $$;
 comment on function public.settle_queue_batch_v2(jsonb) is
-  'Settles up to 1000 claimed jobs in one transaction: writes their rows, finishes or gives back the jobs, books usage. p_results is an array of {job_id, lease_token, outcome: completed | empty | failed | released, rows: […], calls, bytes, error: {class, code, message, retry_after_seconds}}. Returns one row per result: completed, empty, rescheduled, released, failed, lease_lost (nothing changed) or malformed (nothing changed; detail says why). A bad row fails its own job alone. Raises SY012 when the payload is no array or too long. For service_role and the SQL editor.';
+  'Settles up to 1000 claimed jobs in one transaction: writes their rows (of data types in stage shadow, and outside of the share of a canary, compares them; in stage legacy drops them; those of manual jobs are always written), finishes or gives back the jobs, books usage. p_results is an array of {job_id, lease_token, outcome: completed | empty | failed | released | progress, rows: […], calls, bytes, error: {class, code, message, retry_after_seconds}, progress: {cursor, lease_seconds}}. progress writes the rows of a part, keeps the cursor for job_progress_v2 and leaves the job with its lease; completed with progress ends such a job. Returns one row per result: completed, empty, rescheduled, released, failed, progress, lease_lost (nothing changed) or malformed (nothing changed; detail says why). A bad row fails its own job alone. Raises SY012 when the payload is no array or too long. For service_role and the SQL editor.';
 
 revoke all on function
   switchyard.apply_held_rows(switchyard.held_result[]),
-  switchyard.note_refresh_state(switchyard.held_result[]),
+  switchyard.tell_rows_of_others(switchyard.held_result[]),
   switchyard.book_usage(switchyard.held_result[]),
-  switchyard.read_settle_results(jsonb),
   switchyard.hold_jobs(switchyard.settle_result[]),
   public.settle_queue_batch_v2(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.apply_held_rows(switchyard.held_result[]),
-  switchyard.note_refresh_state(switchyard.held_result[]),
+  switchyard.tell_rows_of_others(switchyard.held_result[]),
   switchyard.book_usage(switchyard.held_result[]),
-  switchyard.read_settle_results(jsonb),
   switchyard.hold_jobs(switchyard.settle_result[]),
   public.settle_queue_batch_v2(jsonb)
 to service_role;

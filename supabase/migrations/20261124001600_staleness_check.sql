@@ -18,6 +18,8 @@ as $$
 declare
   v_type public.data_type_registry_v2;
   v_newest timestamptz;
+  v_checked_at timestamptz;
+  v_is_empty boolean;
 begin
   select r.* into strict v_type
     from public.data_type_registry_v2 as r
@@ -30,14 +32,24 @@ begin
          else format('t.%I = $1', v_type.symbol_column) end)
     into v_newest
     using p_symbol;
-  return greatest(v_newest, (
-    select s.last_checked_at
-      from switchyard.refresh_state as s
-     where s.data_type = p_data_type and s.symbol = p_symbol));
+  select s.last_checked_at, coalesce(s.empty_until > clock_timestamp(), false)
+    into v_checked_at, v_is_empty
+    from switchyard.refresh_state as s
+   where s.data_type = p_data_type and s.symbol = p_symbol;
+  -- In canary the legacy jobs move the rows on, whatever the queue does.
+  if v_type.stage = 'canary' and switchyard.is_in_share(p_data_type, p_symbol, v_type.canary_percent) then
+    return nullif(v_checked_at, '-infinity');
+  end if;
+  -- A check says nothing about rows that are gone since. What an Edge Function wrote by itself is not
+  -- known: it may have had none.
+  if v_newest is null and not v_is_empty and v_type.fetcher <> 'edge-function' then
+    return null;
+  end if;
+  return greatest(v_newest, v_checked_at);
 end
 $$;
 comment on function switchyard.newest_refresh(text, text) is
-  'When a symbol was last refreshed for a data type, by its newest row or by the last check that found nothing new; null for never.';
+  'When a symbol was last refreshed for a data type, by its newest row or by the last check that found nothing new; in the share of a canary by the last check alone; null for never, and when its rows are gone.';
 
 create function switchyard.check_symbol(
   p_symbol text,
@@ -121,6 +133,8 @@ begin
       when not public.is_feature_enabled('use_queue_system') then 'use_queue_system is off'
       when not public.is_feature_enabled('use_new_staleness_check') then 'use_new_staleness_check is off'
       when v_type.stage in ('legacy', 'shadow') then format('stage %s: the legacy jobs refresh it', v_type.stage)
+      when v_type.stage = 'canary' and not switchyard.is_in_share(v_type.data_type, p_symbol, v_type.canary_percent)
+        then 'not in the share of the canary: the legacy jobs refresh it'
       when v_type.paused then 'the data type is paused'
       when public.is_quota_exceeded_v2(v_type.provider) then 'the 30-day byte quota is used up'
       when v_is_full then 'enough jobs are pending'

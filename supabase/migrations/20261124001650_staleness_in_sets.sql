@@ -1,7 +1,9 @@
 -- Adds the staleness checks over whole sets: what viewers look at, and what is refreshed on schedule.
 
 -- One definition of "stale" for both: the newest row of a symbol, or the last check that found
--- nothing new, is older than the TTL. The table is only read where the cheaper answer says stale.
+-- nothing new, is older than the TTL, or its rows are gone. Of the table only one index entry is looked
+-- at where the last check says fresh. Whether an Edge Function that writes its rows by itself ever had
+-- any is not known, so of its types a row that is gone is missed only after the TTL.
 create function switchyard.stale_symbols_sql(p_type public.data_type_registry_v2)
 returns text
 language plpgsql
@@ -12,23 +14,26 @@ declare
   v_known_table text := switchyard.setting('known_symbols_table') #>> '{}';
   v_known_column text := switchyard.setting('known_symbols_column') #>> '{}';
   v_known_active_column text := switchyard.setting('known_symbols_active_column') #>> '{}';
+  v_is_its_row text := case when p_type.symbol_column is null then 'true'
+                            else format('t.%I = w.symbol', p_type.symbol_column) end;
 begin
   return format(
     $sql$
       select w.symbol, w.weight,
-             greatest(s.last_checked_at, (select max(t.%5$I) from public.%6$I as t where %7$s)) as refreshed_at
+             greatest(s.last_checked_at, %5$s) as refreshed_at
         from wanted as w
         left join switchyard.refresh_state as s on s.data_type = %1$L and s.symbol = w.symbol
        where (s.empty_until is null or s.empty_until <= clock_timestamp())
          and (s.failing_until is null or s.failing_until <= clock_timestamp())
          and %2$s
-         and case when s.last_checked_at > '-infinity' and not public.%3$I(s.last_checked_at, %4$s) then false
-                  else public.%3$I((select max(t.%5$I) from public.%6$I as t where %7$s), %4$s) end
+         and case when s.last_checked_at > '-infinity' and not public.%3$I(s.last_checked_at, %4$s) then %6$s
+                  else public.%3$I(%5$s, %4$s) end
          and not exists (
            select 1
              from switchyard.api_call_queue_v2_live as q
             where q.data_type = %1$L and q.symbol = w.symbol
               and (q.status = 'processing' or q.priority >= w.weight))
+         and %7$s
          and %8$s
     $sql$,
     p_type.data_type,
@@ -42,15 +47,19 @@ begin
              else format('k.%I', v_known_active_column) end)
     end,
     p_type.staleness_function, p_type.default_ttl_minutes,
-    p_type.timestamp_column, p_type.table_name,
-    case when p_type.symbol_column is null then 'true'
-         else format('t.%I = w.symbol', p_type.symbol_column) end,
+    -- Of a canary the legacy jobs move the rows on, whatever the queue does.
+    case when p_type.stage = 'canary' then 'null::timestamptz'
+         else format('(select max(t.%I) from public.%I as t where %s)',
+                     p_type.timestamp_column, p_type.table_name, v_is_its_row) end,
+    case when p_type.stage = 'canary' or p_type.fetcher = 'edge-function' then 'false'
+         else format('not exists (select 1 from public.%I as t where %s)', p_type.table_name, v_is_its_row) end,
     case when p_type.condition_function is null then 'true'
-         else format('public.%I(w.symbol)', p_type.condition_function) end);
+         else format('public.%I(w.symbol)', p_type.condition_function) end,
+    switchyard.share_sql(p_type, 'w.symbol'));
 end
 $$;
 comment on function switchyard.stale_symbols_sql(public.data_type_registry_v2) is
-  'SQL that picks from a relation "wanted" (symbol, weight) those symbols that are known, stale, allowed by the condition function, not known to be empty or failing, and not queued with at least that weight as priority.';
+  'SQL that picks from a relation "wanted" (symbol, weight) those symbols that are known, stale, allowed by the condition function, in the share of a canary, not known to be empty or failing, and not queued with at least that weight as priority.';
 
 create function switchyard.demand_sql(p_type public.data_type_registry_v2)
 returns text

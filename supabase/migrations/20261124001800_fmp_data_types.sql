@@ -20,7 +20,7 @@ insert into public.data_type_registry_v2 (
   ('exchange-market-status', 'exchange_market_status', null, 'last_fetched_at', '{exchange_code}', '{}',
    null, 'is_data_stale_v2', null, 60,
    60, 'scheduled', 400, 'fmp', 'exchange-market-status', 'fetch-fmp-all-exchange-market-status',
-   1, 3, 20, 20000, null,
+   1, 11, 20, 35000, null,
    '{hourly-fetch-fmp-all-exchange-market-status,daily-fetch-fmp-all-exchange-market-status,daily-fetch-all-exchange-market-status}'),
   ('profile', 'profiles', 'symbol', 'modified_at', '{symbol}', '{display_company_name}',
    null, 'is_profile_stale_v2', null, 60,
@@ -50,9 +50,9 @@ insert into public.data_type_registry_v2 (
   ('shares-float-all', 'shares_float', null, 'updated_at', '{symbol,date}', '{}',
    null, 'is_data_stale_v2', null, 1440,
    1440, 'on-demand', 50, 'fmp', 'shares-float-all', 'fetch-fmp-shares-float',
-   1, 20, 200, 10000000, null,
+   1, 10, 20, 7500000, null,
    '{}'),
-  ('exchange-variants', 'exchange_variants', 'symbol', 'updated_at', '{symbol_variant,exchange_short_name}', '{}',
+  ('exchange-variants', 'exchange_variants', 'symbol', 'updated_at', '{symbol_variant,exchange_short_name}', '{symbol}',
    null, 'is_data_stale_v2', null, 1440,
    10080, 'hybrid', 150, 'fmp', 'exchange-variants', 'fetch-fmp-exchange-variants',
    1, 1, 0, 6000, 'profile',
@@ -80,3 +80,59 @@ insert into public.data_type_registry_v2 (
 
 -- CLOSED is about the day of last_fetched_at (see is_exchange_open_v2).
 update public.data_type_registry_v2 set rewrites_unchanged = true where data_type = 'exchange-market-status';
+
+-- Two listings of one company are sent each other's rows, and the key does not hold the symbol that was
+-- asked for (insert_only_columns '{symbol}'): the row stays with the symbol that brought it first, and
+-- both keep its values fresh. A symbol without a row of its own counts as empty.
+
+-- One claim of the whole market is ten pages; the next one goes on.
+update public.data_type_registry_v2 set covers = 'shares-float' where data_type = 'shares-float-all';
+
+update public.data_type_registry_v2 set processed_column = 'last_processed_at' where data_type = 'financial-statements';
+
+-- Two functions write the rows of live_quote_indicators.
+update public.data_type_registry_v2 set legacy_functions = '{fetch-fmp-exchange-prices-api}' where data_type = 'quote';
+
+-- How fetched rows are compared with those of the legacy jobs. Prices move between two calls: volatile
+-- columns agree with what legacy had before or after. What a legacy job brings once a day or less is
+-- the same for hours, so that half an hour makes it comparable.
+update public.data_type_registry_v2 as r
+   set shadow_rules = rules.value
+  from (values
+    ('quote', jsonb '{"comparable_minutes": 1, "source_lag_seconds": 60}'),
+    ('profile', jsonb '{
+       "comparable_minutes": 5,
+       "ignore": ["change"],
+       "volatile": ["price", "market_cap", "beta", "change_percentage", "volume", "average_volume", "range"],
+       "tolerances": {
+         "price": {"relative": 0.02}, "market_cap": {"relative": 0.02}, "change_percentage": {"absolute": 2},
+         "volume": {"relative": 0.5}, "average_volume": {"relative": 0.1}, "beta": {"absolute": 0.05}}}'),
+    ('exchange-variants', jsonb '{
+       "comparable_minutes": 5,
+       "ignore": ["changes"],
+       "volatile": ["price", "mkt_cap", "beta", "vol_avg", "range", "dcf", "dcf_diff"],
+       "tolerances": {
+         "price": {"relative": 0.02}, "mkt_cap": {"relative": 0.02}, "vol_avg": {"relative": 0.1},
+         "beta": {"absolute": 0.05}, "dcf": {"relative": 0.02}}}'),
+    -- The queue asks for the holidays of some exchanges each hour, the endpoint for those of all.
+    ('exchange-market-status', jsonb '{
+       "comparable_minutes": 2,
+       "ignore": ["status_message"],
+       "volatile": ["is_market_open", "opening_time_local", "closing_time_local", "current_day_is_holiday",
+                    "current_holiday_name", "raw_holidays_json"],
+       "known_differences": [
+         {"column": "current_day_is_holiday", "legacy": true, "queue": false,
+          "reason": "the holidays of this exchange were not asked for this hour"},
+         {"column": "current_holiday_name", "queue": null,
+          "reason": "the holidays of this exchange were not asked for this hour"}]}'),
+    ('available-exchanges', jsonb '{"comparable_minutes": 30}'),
+    ('exchange-rates', jsonb '{"source_lag_seconds": 3600}'),
+    ('ratios-ttm', jsonb '{"comparable_minutes": 15}'),
+    ('shares-float', jsonb '{"comparable_minutes": 15}'),
+    ('shares-float-all', jsonb '{"comparable_minutes": 15}'),
+    ('financial-statements', jsonb '{"comparable_minutes": 30, "source_lag_seconds": 3600}'),
+    ('grades-historical', jsonb '{"comparable_minutes": 30}'),
+    ('dividend-history', jsonb '{"comparable_minutes": 30}'),
+    ('revenue-segmentation', jsonb '{"comparable_minutes": 30}')
+  ) as rules (data_type, value)
+ where r.data_type = rules.data_type;

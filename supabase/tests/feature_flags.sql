@@ -2,9 +2,12 @@ begin;
 select plan(17);
 
 select results_eq(
-  $$select flag_name, enabled from public.feature_flags order by flag_name$$,
-  $$values ('use_new_staleness_check', false), ('use_presence_tracking', false), ('use_queue_system', false)$$,
-  'after install there are three flags and all are off');
+  $$select flag_name, enabled from public.feature_flags order by flag_name collate "C"$$,
+  $$select flag_name, false
+      from (select 'use_queue_for_' || r.data_type from public.data_type_registry_v2 as r
+            union all values ('use_new_staleness_check'), ('use_presence_tracking'), ('use_queue_system')) as f (flag_name)
+     order by flag_name collate "C"$$,
+  'after install there are three flags and one for each data type, and all are off');
 
 select is(public.is_feature_enabled('use_queue_system'), false, 'is_feature_enabled reads a flag');
 
@@ -14,13 +17,13 @@ select throws_ok(
 
 select results_eq(
   $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
-  $$values (false), (false), (false), (false), (false), (false)$$,
+  $$select false from switchyard.cron_jobs$$,
   'the v2 cron jobs are scheduled but inactive');
 
 update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
 select results_eq(
   $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
-  $$values (true), (true), (true), (true), (true), (true)$$,
+  $$select true from switchyard.cron_jobs$$,
   'turning use_queue_system on makes them active');
 
 select results_eq(
@@ -37,15 +40,15 @@ select is(
 update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
 select results_eq(
   $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
-  $$values (false), (false), (false), (false), (false), (false)$$,
+  $$select false from switchyard.cron_jobs$$,
   'turning it off makes them inactive again');
 
 select is(switchyard.set_cron_jobs_active(false), 0, 'making inactive jobs inactive changes none');
-select is(switchyard.schedule_cron_jobs(), 6, 'scheduling them again is harmless');
+select is(switchyard.schedule_cron_jobs(), 9, 'scheduling them again is harmless');
 select results_eq(
   $$select count(*), bool_or(active) from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
-  $$values (6::bigint, false)$$,
-  '… and leaves six inactive jobs');
+  $$values (9::bigint, false)$$,
+  '… and leaves nine inactive jobs');
 
 select throws_ok(
   $$delete from public.feature_flags where flag_name = 'use_queue_system'$$, 'SY003', null,

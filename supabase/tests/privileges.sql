@@ -10,13 +10,13 @@ create temp view own_relations as
      and (c.relnamespace = 'switchyard'::regnamespace
           or c.oid::regclass::text in (
             'feature_flags', 'data_type_registry_v2', 'api_call_queue_v2', 'api_data_usage_v2',
-            'api_providers_v2', 'active_subscriptions_v2', 'registry_problems_v2'));
+            'api_providers_v2', 'active_subscriptions_v2', 'registry_problems_v2', 'migration_status_v2'));
 create temp view own_functions as
   select p.oid, p.oid::regprocedure::text as name, p.prosecdef, p.proconfig
     from pg_proc as p
    where p.pronamespace = 'switchyard'::regnamespace
       or (p.pronamespace = 'public'::regnamespace
-          and (p.proname ~ '_v2$' or p.proname = 'is_feature_enabled'));
+          and (p.proname ~ '_v2$' or p.proname ~ '^is_feature_enabled'));
 
 select ok((select count(*) from own_relations) > 25, 'the relations were found');
 select ok((select count(*) from own_functions) > 40, 'the functions were found');

@@ -34,8 +34,8 @@ select throws_ok($$select pg_temp.register('bad', '{"default_ttl_minutes": null}
   'a null TTL is refused');
 select throws_ok($$select pg_temp.register('bad', '{"refresh_strategy": "sometimes"}')$$, '23514', null,
   'an unknown strategy is refused');
-select throws_ok($$select pg_temp.register('bad', '{"stage": "halfway"}')$$, '23514', null,
-  'an unknown stage is refused');
+select throws_ok($$select pg_temp.register('bad', '{"stage": "halfway"}')$$, 'SY023',
+  'Cannot register data type "bad" in stage "halfway": a data type begins in legacy', 'a data type begins in legacy');
 select throws_ok($$select pg_temp.register('bad', '{"staleness_function": "no_such_function"}')$$, 'SY005',
   'Cannot register data type "bad": staleness_function "no_such_function" is not callable as (timestamptz, integer) → boolean',
   'a staleness function that does not exist is refused');

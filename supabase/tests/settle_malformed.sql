@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(21);
 
 insert into public.supported_symbols (symbol) values ('MA-1');
 select public.queue_refresh_if_not_exists_v2('MA-1', 'quote');
@@ -28,7 +28,7 @@ select is(pg_temp.verdict('{"job_id": "1; drop table"}'), 'malformed: job_id is 
 select is(pg_temp.verdict('{"job_id": null}'), 'malformed: job_id is missing, wanted a whole number', 'job_id must be there');
 select is(pg_temp.verdict('{"lease_token": "abc"}'), 'malformed: lease_token is abc, wanted a uuid', 'lease_token must be a uuid');
 select is(pg_temp.verdict('{"outcome": "done"}'),
-  'malformed: outcome is done, wanted completed, empty, failed or released', 'outcome must be known');
+  'malformed: outcome is done, wanted completed, empty, failed, released or progress', 'outcome must be known');
 select is(pg_temp.verdict('{"rows": {"a": 1}}'), 'malformed: rows is object, wanted an array', 'rows must be an array');
 select is(pg_temp.verdict('{"rows": null}'), 'malformed: rows is missing from a completed result', 'a completed result has rows');
 select is(pg_temp.verdict('{"calls": -1}'), 'malformed: calls is -1, wanted a whole number', 'calls must be a count');
@@ -38,6 +38,12 @@ select is(pg_temp.verdict('{"outcome": "failed", "error": {"class": "odd"}}'),
   'malformed: error.class is odd, wanted retryable, rate_limited, quota, auth, permanent, dependency or batch_refused', 'of a known class');
 select is(pg_temp.verdict('{"outcome": "failed", "error": {"class": "retryable"}}'),
   'malformed: error.message is missing from a failed result', 'and with a message');
+select is(pg_temp.verdict('{"outcome": "progress"}'), 'malformed: progress is missing from a progress result', 'a part says how far it got');
+select is(pg_temp.verdict('{"outcome": "progress", "progress": 5}'), 'malformed: progress is number, wanted an object', 'in an object');
+select is(pg_temp.verdict(jsonb_build_object('outcome', 'progress', 'progress', jsonb_build_object('cursor', repeat('x', 10000)))),
+  'malformed: progress.cursor has 10002 bytes, wanted at most 10000', 'of bounded size');
+select is(pg_temp.verdict('{"outcome": "progress", "progress": {"lease_seconds": -1}}'),
+  'malformed: progress.lease_seconds is -1, wanted a whole number', 'with a lease of so many seconds');
 select is((select status from public.api_call_queue_v2 where symbol = 'MA-1'), 'processing',
   'nothing malformed has changed the job');
 

@@ -13,7 +13,7 @@ update public.feature_flags set enabled = true where flag_name = 'use_queue_syst
 select is(pg_temp.reason('SC-1', 'quote'), 'use_new_staleness_check is off', '… nor without use_new_staleness_check');
 update public.feature_flags set enabled = true where flag_name = 'use_new_staleness_check';
 select is(pg_temp.reason('SC-1', 'quote'), 'stage legacy: the legacy jobs refresh it', '… nor in stage legacy');
-update public.data_type_registry_v2 set stage = 'live';
+select switchyard.set_stage(data_type, 'live') from public.data_type_registry_v2;
 select is(pg_temp.reason('SC-1', 'quote'), 'queued', 'a live type that was never refreshed is queued');
 select results_eq(
   $$select data_type, source, priority from public.api_call_queue_v2 where symbol = 'SC-1'$$,

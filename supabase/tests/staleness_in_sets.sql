@@ -6,7 +6,7 @@ insert into public.supported_symbols (symbol) select 'SS-' || n from generate_se
 insert into public.supported_symbols (symbol, is_active) values ('SS-OFF', false);
 insert into public.profiles (symbol, modified_at) select 'SS-' || n, now() from generate_series(1, 40) as n;
 delete from realtime.subscription;
-update public.data_type_registry_v2 set stage = 'live' where data_type in ('quote', 'profile', 'financial-statements');
+select switchyard.set_stage(data_type, 'live') from public.data_type_registry_v2 where data_type in ('quote', 'profile', 'financial-statements');
 create function pg_temp.look(p_symbol text, p_data_type text, p_viewers integer default 1) returns void language sql as $$
   insert into public.active_subscriptions_v2 (symbol, data_type, source, viewers) values (p_symbol, p_data_type, 'presence', p_viewers)
 $$;
@@ -104,7 +104,7 @@ update switchyard.refresh_state set empty_until = now() - interval '1 second' wh
 select is(pg_temp.pass(), 'financial-statements SS-7 1000', '… until it is asked again');
 update switchyard.refresh_state set failing_until = now() + interval '1 minute' where symbol = 'SS-7';
 select is(pg_temp.pass(), null, 'one whose last attempt failed is left alone for a while');
-update public.data_type_registry_v2 set stage = 'legacy' where data_type = 'financial-statements';
+select switchyard.set_stage('financial-statements', 'legacy');
 update switchyard.refresh_state set failing_until = null;
 select is(pg_temp.pass(), null, 'a data type in stage legacy is left to its legacy jobs');
 delete from public.active_subscriptions_v2;
@@ -113,9 +113,10 @@ create table public.nullable_times (symbol text primary key, refreshed_at timest
 create table public.world (place text primary key, refreshed_at timestamptz);
 insert into public.nullable_times values ('SS-8', null), ('SS-9', now());
 insert into public.data_type_registry_v2 (data_type, table_name, symbol_column, timestamp_column, conflict_columns,
-    default_ttl_minutes, refresh_strategy, priority, provider, fetcher, estimated_data_size_bytes, stage)
-values ('nullable', 'nullable_times', 'symbol', 'refreshed_at', '{symbol}', 10, 'on-demand', 1, 'fmp', 'none', 1, 'live'),
-       ('world', 'world', null, 'refreshed_at', '{place}', 10, 'scheduled', 7, 'fmp', 'none', 1, 'live');
+    default_ttl_minutes, refresh_strategy, priority, provider, fetcher, estimated_data_size_bytes)
+values ('nullable', 'nullable_times', 'symbol', 'refreshed_at', '{symbol}', 10, 'on-demand', 1, 'fmp', 'none', 1),
+       ('world', 'world', null, 'refreshed_at', '{place}', 10, 'scheduled', 7, 'fmp', 'none', 1);
+select switchyard.set_stage(data_type, 'live') from unnest(array['nullable', 'world']) as data_type;
 select pg_temp.look('SS-8', 'nullable');
 select pg_temp.look('SS-9', 'nullable');
 select is(pg_temp.pass(), 'nullable SS-8 1000', 'a null timestamp is stale');
@@ -133,6 +134,7 @@ select is(pg_temp.pass(), 'quote SS-10 1004, quote SS-11 1008', 'a data type tha
 select results_eq(
   $$select data_type, detail ->> 'sqlstate' from switchyard.queue_events where kind = 'demand check failed'$$,
   $$values ('nullable', '42P01')$$, '… and is reported');
+select switchyard.set_stage('nullable', 'legacy');
 delete from public.data_type_registry_v2 where data_type = 'nullable';
 update switchyard.settings set value = '1' where name = 'most_pending_jobs';
 select is(pg_temp.pass(), 'quote SS-11 1008', 'no more is queued than may be pending, what most look at first');

@@ -42,10 +42,13 @@ async function installChangesNothing({ stack, sql }: RunningStack): Promise<void
     [
       ["check-stale-data-v2", false],
       ["compact-queue-v2", false],
+      ["guard-migrations-v2", false],
       ["invoke-queue-processor-v2", false],
       ["maintain-queue-partitions-v2", false],
       ["prune-queue-history-v2", false],
       ["queue-scheduled-refreshes-v2", false],
+      ["queue-shadow-samples-v2", false],
+      ["sample-freshness-v2", false],
     ],
   );
 

@@ -22,6 +22,7 @@ Deno.test("eight sessions finish 20,000 jobs exactly once while others enqueue, 
     await sql`update public.api_providers_v2
                  set calls_per_minute = 100000000, bytes_per_30_days = 1000000000000000`;
     await sql`update switchyard.settings set value = 'null' where name = 'known_symbols_table'`;
+    await sql`select switchyard.set_stage('quote', 'live')`;
     await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
     const names = (from: number, count: number) =>
       Array.from({ length: count }, (_, index) => `C${from + index}`);

@@ -84,6 +84,7 @@ Deno.test("a database stopped at once at any moment loses no job and applies non
     await sql`update public.api_providers_v2 set calls_per_minute = 100000000`;
     await sql`update public.data_type_registry_v2 set max_attempts = 100`;
     await sql`update switchyard.settings set value = 'null' where name = 'known_symbols_table'`;
+    await sql`select switchyard.set_stage('quote', 'live')`;
     await sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_system'`;
     await sql`select switchyard.enqueue_jobs(
       (select array_agg('K' || n) from generate_series(1, ${jobs}::int) as n),

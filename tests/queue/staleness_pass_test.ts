@@ -6,7 +6,7 @@ Deno.test("two passes of a staleness check never overlap; the second says why it
   withStack({ cron: false, net: false, activeSymbols: 3 }, async ({ stack, sql }) => {
     await sql`update public.feature_flags set enabled = true
                where flag_name in ('use_queue_system', 'use_new_staleness_check')`;
-    await sql`update public.data_type_registry_v2 set stage = 'live' where data_type = 'profile'`;
+    await sql`select switchyard.set_stage('profile', 'live')`;
     const first = postgres(stack.databaseUrl, { max: 1 });
     try {
       await first.begin(async (transaction) => {

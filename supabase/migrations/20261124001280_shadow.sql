@@ -1,0 +1,657 @@
+-- Adds the shadow: what fetched rows would have written, compared with what the legacy jobs wrote.
+-- Nothing is recorded before a data type is in stage shadow or canary.
+
+create table switchyard.shadow_results (
+  id bigint generated always as identity primary key,
+  data_type text not null,
+  symbol text not null,
+  fetched_at timestamptz not null,
+  settled_at timestamptz not null default clock_timestamp(),
+  compared_at timestamptz,
+  verdict text not null default 'waiting',
+  reason text,
+  rows_compared integer not null default 0,
+  columns_compared integer not null default 0,
+  difference_count integer not null default 0,
+  differences jsonb not null default '[]',
+  is_part boolean not null default false,
+  rows jsonb,
+  legacy_seen_at timestamptz,
+  constraint shadow_verdict_is_known check (verdict in ('match', 'mismatch', 'inconclusive', 'waiting')),
+  constraint only_waiting_results_keep_rows check ((rows is not null) = (verdict = 'waiting')),
+  constraint differences_are_an_array check (jsonb_typeof(differences) = 'array')
+);
+comment on table switchyard.shadow_results is
+  'One row per comparison of fetched rows with what the legacy jobs wrote for the same symbol. Bounded by shadow_results_per_type and shadow_retention_days.';
+comment on column switchyard.shadow_results.fetched_at is
+  'When the job was claimed: the vendor was asked between then and settled_at.';
+comment on column switchyard.shadow_results.verdict is
+  'match: all that could be compared agrees. mismatch: something differs that time does not explain. waiting: it differs, and is looked at again when the legacy jobs have refreshed the symbol. inconclusive: nothing could be said.';
+comment on column switchyard.shadow_results.differences is
+  'At most 20, the deciding ones first: {key, column, kind, legacy, queue, decides}. kind: different, dropped (fetched rows lack the column), older, newer and overtaken (by their source times), missing and extra (rows), refused (by the table).';
+comment on column switchyard.shadow_results.is_part is
+  'The rows are not all of the symbol''s: a part of a long answer, or a random choice of shadow_rows_per_result. Then nothing is missing or extra.';
+comment on column switchyard.shadow_results.rows is
+  'The fetched rows, while waiting.';
+comment on column switchyard.shadow_results.legacy_seen_at is
+  'Newest refresh of the symbol that the last look saw.';
+
+create index shadow_results_symbol_idx on switchyard.shadow_results (data_type, symbol, fetched_at);
+create index shadow_results_waiting_idx on switchyard.shadow_results (data_type, id) where verdict = 'waiting';
+create index shadow_results_mismatch_idx on switchyard.shadow_results (data_type, id) where verdict = 'mismatch';
+
+create function switchyard.shadow_excerpt(p_value jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+  -- With a digest, so that two long values can still be told apart.
+  select case when length(p_value::text) <= 300 then p_value
+              else to_jsonb(left(p_value::text, 250) || '… (md5 ' || md5(p_value::text) || ')') end
+$$;
+comment on function switchyard.shadow_excerpt(jsonb) is
+  'A value as it is kept beside the other one: as it is up to 300 characters, else its beginning and its digest.';
+
+create function switchyard.differing_part(p_value jsonb, p_other jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+  select case
+    when jsonb_typeof(p_value) = 'object' and jsonb_typeof(p_other) = 'object' then (
+      select coalesce(jsonb_object_agg(e.key, e.value), '{}')
+        from jsonb_each(p_value) as e
+       where e.value is distinct from p_other -> e.key)
+    else p_value
+  end
+$$;
+comment on function switchyard.differing_part(jsonb, jsonb) is
+  'Of two objects the keys of the first whose values differ; any other value whole.';
+
+create function switchyard.is_tolerated(
+  p_rules jsonb,
+  p_column text,
+  p_legacy jsonb,
+  p_queue jsonb
+)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(
+           case when jsonb_typeof(p_legacy) = 'number' and jsonb_typeof(p_queue) = 'number'
+                then abs(p_legacy::text::numeric - p_queue::text::numeric) <= coalesce(
+                  (p_rules #>> array['tolerances', p_column, 'absolute'])::numeric,
+                  (p_rules #>> array['tolerances', p_column, 'relative'])::numeric
+                    * greatest(abs(p_legacy::text::numeric), abs(p_queue::text::numeric))) end, false)
+         or exists (
+           select 1
+             from jsonb_array_elements(p_rules -> 'known_differences') as k
+            where k ->> 'column' = p_column
+              and (not k ? 'legacy' or k -> 'legacy' = p_legacy)
+              and (not k ? 'queue' or k -> 'queue' = p_queue))
+$$;
+comment on function switchyard.is_tolerated(jsonb, text, jsonb, jsonb) is
+  'Whether two different values of a column are within its tolerance, or a difference that shadow_rules knows.';
+
+create function switchyard.shadow_columns(
+  p_type public.data_type_registry_v2,
+  out compared text[],
+  out expected text[]
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  select coalesce(array_agg(a.attname::text order by a.attnum), '{}'::text[]),
+         coalesce(array_agg(a.attname::text order by a.attnum)
+                    filter (where not a.atthasdef and a.attidentity = ''), '{}'::text[])
+    into compared, expected
+    from pg_catalog.pg_attribute as a
+   where a.attrelid = format('public.%I', p_type.table_name)::regclass
+     and a.attnum > 0
+     and not a.attisdropped
+     and a.attgenerated = ''
+     and a.attname <> all (p_type.conflict_columns || p_type.insert_only_columns)
+     and a.attname <> p_type.timestamp_column
+     and not coalesce(p_type.shadow_rules -> 'ignore' ? a.attname::text, false);
+end
+$$;
+comment on function switchyard.shadow_columns(public.data_type_registry_v2) is
+  'Columns of the table of a data type that are compared: all but those of the key, the insert-only ones, the one that moves, generated and ignored ones. expected: those of them that fetched rows have to have, because nothing else sets them.';
+
+create function switchyard.source_seconds_sql(p_type public.data_type_registry_v2, p_alias text)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return coalesce((
+    select case t.typcategory
+             when 'N' then format('%I.%I::numeric', p_alias, a.attname)
+             when 'D' then format('extract(epoch from %I.%I::timestamptz)::numeric', p_alias, a.attname)
+           end
+      from pg_catalog.pg_attribute as a
+      join pg_catalog.pg_type as t on t.oid = a.atttypid
+     where a.attrelid = format('public.%I', p_type.table_name)::regclass
+       and a.attname = p_type.source_timestamp_column
+       and not a.attisdropped), 'null::numeric');
+end
+$$;
+comment on function switchyard.source_seconds_sql(public.data_type_registry_v2, text) is
+  'SQL for the vendor''s own time of a row in seconds since 1970 (numbers are taken as such); null where a data type has none.';
+
+-- The comparison of one data type. What its SQL says, in short:
+--   ours      the fetched rows as the table would hold them, the newest of each key
+--   judged    each beside the legacy row of its key, and what the source times say about the two
+--   finding   whatever differs; decides: time does not explain it; waits: the next legacy refresh may tell
+-- A difference decides at once when the source times are equal or the legacy row was refreshed within
+-- comparable_minutes of the fetch. Else it decides when legacy has refreshed the row since and says the
+-- same before and after: the vendor cannot have said otherwise in between. A column that moves by itself
+-- (volatile) agrees when it is as legacy had it before or after.
+create function switchyard.shadow_comparison_sql(p_type public.data_type_registry_v2)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return format(
+    $sql$
+      with result as materialized (
+        select r.id, r.symbol, r.fetched_at, r.settled_at, r.rows, r.is_part, r.differences as before,
+               r.compared_at is null as is_first_look,
+               r.fetched_at < clock_timestamp() - make_interval(mins => $4) as is_over,
+               (select max(t.%1$I) from public.%2$I as t where %3$s) as legacy_at
+          from switchyard.shadow_results as r
+         where r.id = any ($1) and r.verdict = 'waiting'
+      ),
+      ours as materialized (
+        select distinct on (r.id, %4$s)
+               r.id, e.item, to_jsonb(i) as typed, %5$s as source, jsonb_build_object(%6$s) as row_key,
+               %7$s
+          from result as r
+         cross join lateral jsonb_array_elements(r.rows) with ordinality as e (item, place)
+         cross join lateral jsonb_populate_record(null::public.%2$I, e.item) as i
+         order by r.id, %4$s, %5$s desc nulls last, e.place
+      ),
+      judged as materialized (
+        select o.*, l.legacy, l.legacy_source, l.row_at, r.settled_at, r.is_first_look, r.before, r.legacy_at, r.is_part,
+               case
+                 when l.legacy is null then 'extra'
+                 when %11$s then 'of another symbol'
+                 when o.source > l.legacy_source then 'newer'
+                 when o.source < l.legacy_source then
+                   case when l.row_at <= r.fetched_at and l.legacy_source - o.source > $3 then 'older' else 'overtaken' end
+                 else 'same'
+               end as state,
+               -- Whether the two must agree now.
+               coalesce(o.source = l.legacy_source, false)
+               or coalesce(coalesce(l.row_at, r.legacy_at)
+                           between r.fetched_at - $2 and r.settled_at + $2, false) as is_comparable,
+               coalesce(coalesce(l.row_at, r.legacy_at) > r.settled_at, false) as has_moved
+          from ours as o
+          join result as r on r.id = o.id
+          left join lateral (
+            select to_jsonb(t) as legacy, %8$s as legacy_source, t.%1$I as row_at
+              from public.%2$I as t
+             where %9$s
+          ) as l on true
+      ),
+      cell as materialized (
+        select j.id, j.row_key, c.name as column_name,
+               switchyard.shadow_excerpt(switchyard.differing_part(j.legacy -> c.name, j.typed -> c.name)) as legacy,
+               switchyard.shadow_excerpt(switchyard.differing_part(j.typed -> c.name, j.legacy -> c.name)) as queue,
+               j.is_comparable, j.has_moved, j.is_first_look, j.before,
+               coalesce($5 -> 'volatile' ? c.name, false) as is_volatile,
+               (select b.item
+                  from jsonb_array_elements(j.before) as b (item)
+                 where b.item -> 'key' = j.row_key
+                   and (b.item ->> 'column' = c.name or b.item ->> 'kind' in ('newer', 'extra'))
+                 limit 1) as seen_before
+          from judged as j
+         cross join unnest($6) as c (name)
+         where j.state = 'same'
+           and j.item ? c.name
+           and j.typed -> c.name is distinct from j.legacy -> c.name
+           and not switchyard.is_tolerated($5, c.name, j.legacy -> c.name, j.typed -> c.name)
+      ),
+      finding as materialized (
+        select c.id, c.row_key, c.column_name, 'different' as kind, c.legacy, c.queue,
+               case
+                 when c.is_volatile then
+                   c.has_moved and not c.is_first_look
+                   and (c.is_comparable or coalesce((c.seen_before -> 'comparable')::boolean, false))
+                 else c.is_comparable
+                      or (c.has_moved and coalesce(c.seen_before ->> 'kind' = 'different', false)
+                          and c.seen_before -> 'legacy' = c.legacy)
+               end as decides,
+               not c.has_moved as waits, c.is_comparable
+          from cell as c
+         -- What agreed at the first look has agreed, whatever the vendor says since.
+         where c.is_first_look or c.seen_before is not null
+        union all
+        select j.id, j.row_key, case when j.state <> 'extra' then $8 end, j.state,
+               case when j.state <> 'extra' then j.legacy -> $8 end,
+               case when j.state <> 'extra' then j.typed -> $8 else switchyard.shadow_excerpt(j.typed) end,
+               case j.state
+                 when 'older' then true
+                 when 'extra' then j.is_comparable
+                   or (j.has_moved and exists (
+                         select 1
+                           from jsonb_array_elements(j.before) as b (item)
+                          where b.item -> 'key' = j.row_key and b.item ->> 'kind' = 'extra'))
+                 else false
+               end,
+               case j.state when 'newer' then true when 'extra' then not j.has_moved else false end,
+               j.is_comparable
+          from judged as j
+         where j.state not in ('same', 'of another symbol') and not (j.state = 'extra' and j.is_part)
+        union all
+        -- Of the legacy rows those of the last refresh: older ones are such as the vendor sends no more.
+        select r.id, m.row_key, null, 'missing', m.legacy, null,
+               coalesce(m.row_at between r.fetched_at - $2 and r.settled_at + $2, false)
+               or (m.row_at > r.settled_at and exists (
+                     select 1
+                       from jsonb_array_elements(r.before) as b (item)
+                      where b.item -> 'key' = m.row_key and b.item ->> 'kind' = 'missing')),
+               m.row_at <= r.settled_at, false
+          from result as r
+         cross join lateral (
+           select jsonb_build_object(%10$s) as row_key, switchyard.shadow_excerpt(to_jsonb(t)) as legacy,
+                  t.%1$I as row_at
+             from public.%2$I as t
+            where %3$s
+              and t.%1$I >= r.legacy_at - interval '1 minute'
+         ) as m
+         where not r.is_part
+           and (r.is_first_look or exists (
+                 select 1
+                   from jsonb_array_elements(r.before) as b (item)
+                  where b.item -> 'key' = m.row_key and b.item ->> 'kind' = 'missing'))
+           and not exists (select 1 from ours as o where o.id = r.id and o.row_key = m.row_key)
+        union all
+        select j.id, null, c.name, 'dropped', min((j.legacy -> c.name)::text)::jsonb, null, true, false, true
+          from judged as j
+         cross join unnest($7) as c (name)
+         where j.state not in ('extra', 'of another symbol')
+           and j.legacy -> c.name <> 'null'
+           and not exists (select 1 from ours as o where o.id = j.id and o.item ? c.name)
+         group by j.id, c.name
+      ),
+      told as (
+        select r.id, r.legacy_at, r.is_over,
+               (select count(*) from judged as j where j.id = r.id and j.state = 'same')::integer as rows_compared,
+               (select coalesce(sum((select count(*) from unnest($6) as c where j.item ? c)), 0)
+                  from judged as j where j.id = r.id and j.state = 'same')::integer as columns_compared,
+               count(f.id)::integer as difference_count,
+               coalesce(bool_or(f.decides), false) as differs,
+               coalesce(bool_or(f.waits), false) as waits,
+               coalesce((array_agg(jsonb_strip_nulls(jsonb_build_object(
+                   'key', f.row_key, 'column', f.column_name, 'kind', f.kind, 'decides', f.decides,
+                   'comparable', f.is_comparable))
+                 || jsonb_build_object('legacy', coalesce(f.legacy, 'null'), 'queue', coalesce(f.queue, 'null'))
+                 order by not f.decides, f.row_key::text, f.column_name) filter (where f.id is not null))[1:100],
+                 '{}') as differences
+          from result as r
+          left join finding as f on f.id = r.id
+         group by r.id, r.legacy_at, r.is_over
+      ),
+      verdict as (
+        select t.*,
+               case
+                 when t.differs then 'mismatch'
+                 when t.difference_count = 0 and t.columns_compared > 0 then 'match'
+                 when t.waits and not t.is_over then 'waiting'
+                 else 'inconclusive'
+               end as verdict
+          from told as t
+      )
+      update switchyard.shadow_results as r
+         set verdict = v.verdict,
+             reason = case
+               when v.verdict <> 'inconclusive' then null
+               when v.difference_count = 0 then 'nothing to compare'
+               when v.is_over then 'legacy did not refresh it in time'
+               else 'legacy had other data before and after' end,
+             compared_at = clock_timestamp(),
+             legacy_seen_at = v.legacy_at,
+             rows_compared = v.rows_compared,
+             columns_compared = v.columns_compared,
+             difference_count = v.difference_count,
+             differences = to_jsonb(case when v.verdict = 'waiting' then v.differences else v.differences[1:20] end),
+             rows = case when v.verdict = 'waiting' then r.rows end
+        from verdict as v
+       where r.id = v.id
+    $sql$,
+    -- 1 column that moves, 2 table, 3 rows of the symbol
+    p_type.timestamp_column, p_type.table_name,
+    case when p_type.symbol_column is null then 'true'
+         else format('t.%I = r.symbol', p_type.symbol_column) end,
+    -- 4 key of our row, 5 its source time, 6 the key as JSON, 7 its columns under names of ours
+    (select string_agg(format('i.%I', c), ', ') from unnest(p_type.conflict_columns) as c),
+    switchyard.source_seconds_sql(p_type, 'i'),
+    (select string_agg(format('%L, i.%I', c, c), ', ') from unnest(p_type.conflict_columns) as c),
+    (select string_agg(format('i.%I as key_%s', k.c, k.place), ', ')
+       from unnest(p_type.conflict_columns) with ordinality as k (c, place)),
+    -- 8 source time of the legacy row, 9 the row of our key, 10 its key as JSON
+    switchyard.source_seconds_sql(p_type, 't'),
+    (select string_agg(format('t.%I = o.key_%s', k.c, k.place), ' and ')
+       from unnest(p_type.conflict_columns) with ordinality as k (c, place)),
+    (select string_agg(format('%L, t.%I', c, c), ', ') from unnest(p_type.conflict_columns) as c),
+    -- 11 whether the row is another symbol's: where the key does not hold the symbol, vendors send it for
+    -- both, and not with the same values
+    case when p_type.symbol_column <> all (p_type.conflict_columns)
+         then format('l.legacy ->> %L <> r.symbol', p_type.symbol_column) else 'false' end
+  );
+end
+$$;
+comment on function switchyard.shadow_comparison_sql(public.data_type_registry_v2) is
+  'SQL that compares waiting shadow results and stores the verdicts. Parameters: ids, comparable interval, source lag in seconds, minutes to wait, shadow_rules, compared and expected columns, source column.';
+
+create function switchyard.compare_shadow(p_data_type text, p_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+-- Values are kept as text until the next look, which may be of a session with another zone.
+set timezone = 'UTC'
+as $$
+declare
+  v_type public.data_type_registry_v2;
+  v_columns record;
+  v_sql text;
+  v_id bigint;
+  v_sqlstate text;
+  v_message text;
+begin
+  select r.* into strict v_type from public.data_type_registry_v2 as r where r.data_type = p_data_type;
+  v_columns := switchyard.shadow_columns(v_type);
+  v_sql := switchyard.shadow_comparison_sql(v_type);
+  begin
+    execute v_sql
+      using p_ids,
+            make_interval(secs => 60 * coalesce((v_type.shadow_rules ->> 'comparable_minutes')::double precision,
+              switchyard.setting_integer('shadow_comparable_minutes'))),
+            coalesce((v_type.shadow_rules ->> 'source_lag_seconds')::numeric,
+              switchyard.setting_integer('shadow_source_lag_seconds')),
+            switchyard.setting_integer('shadow_wait_minutes'), v_type.shadow_rules,
+            v_columns.compared, v_columns.expected, v_type.source_timestamp_column;
+  exception when data_exception or integrity_constraint_violation then
+    -- One of these has a value that the table would not take: by itself, so that it alone is refused.
+    if cardinality(p_ids) > 1 then
+      foreach v_id in array p_ids loop
+        perform switchyard.compare_shadow(p_data_type, array[v_id]);
+      end loop;
+      return;
+    end if;
+    get stacked diagnostics v_sqlstate = returned_sqlstate, v_message = message_text;
+    update switchyard.shadow_results as r
+       set verdict = 'mismatch',
+           compared_at = clock_timestamp(),
+           difference_count = 1,
+           differences = jsonb_build_array(jsonb_build_object(
+             'kind', 'refused', 'decides', true, 'legacy', null, 'queue', v_message || ' (' || v_sqlstate || ')')),
+           rows = null
+     where r.id = any (p_ids) and r.verdict = 'waiting';
+  end;
+end
+$$;
+comment on function switchyard.compare_shadow(text, bigint[]) is
+  'Compares waiting shadow results of one data type with its table and stores the verdicts. Rows that the table would refuse are a mismatch of kind refused.';
+
+create function switchyard.record_shadow(p_results switchyard.held_result[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_most_rows integer := switchyard.setting_integer('shadow_rows_per_result');
+  v_data_type text;
+  v_ids bigint[];
+  v_made bigint[];
+begin
+  with made as (
+    insert into switchyard.shadow_results (data_type, symbol, fetched_at, verdict, reason, is_part, rows)
+    select h.data_type, h.symbol, coalesce(q.claimed_at, clock_timestamp()),
+           case when h.outcome = 'failed' then 'inconclusive' else 'waiting' end,
+           case when h.outcome = 'failed' then left('failed: ' || (h.error ->> 'message'), 500) end,
+           h.outcome = 'progress' or jsonb_array_length(h.rows) > v_most_rows
+           or exists (
+             select 1
+               from switchyard.job_progress as j
+              where j.data_type = h.data_type and j.symbol = h.symbol and j.job_id = h.job_id),
+           case
+             when h.outcome = 'failed' then null
+             when jsonb_array_length(h.rows) > v_most_rows then (
+               select jsonb_agg(few.item)
+                 from (select e.item from jsonb_array_elements(h.rows) as e (item) order by random() limit v_most_rows) as few)
+             else h.rows
+           end
+      from unnest(p_results) as h
+      join public.data_type_registry_v2 as t on t.data_type = h.data_type
+      join switchyard.api_call_queue_v2_live as q on q.id = h.job_id and q.finished_at = 'infinity'
+     where h.destination = 'shadow'
+       -- Rows that an Edge Function wrote by itself are in the table already.
+       and t.fetcher <> 'edge-function'
+       and (h.outcome in ('completed', 'empty', 'progress')
+            or (h.outcome = 'failed' and h.error ->> 'class' in ('retryable', 'permanent')))
+    returning id, verdict
+  )
+  select array_agg(m.id) filter (where m.verdict = 'waiting') into v_made from made as m;
+
+  -- At once, beside what legacy has now: a minute later a type that is refreshed each minute has moved on.
+  -- A loop over data types, because each has a table of its own.
+  for v_data_type, v_ids in
+    select r.data_type, array_agg(r.id order by r.id)
+      from switchyard.shadow_results as r
+     where r.id = any (v_made)
+     group by r.data_type
+     order by r.data_type
+  loop
+    begin
+      perform switchyard.compare_shadow(v_data_type, v_ids);
+    exception when others then
+      -- The results stay waiting; a settle must not fail because of them.
+      perform switchyard.record_event(
+        'shadow comparison failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate),
+        cardinality(v_ids), null, v_data_type);
+    end;
+  end loop;
+end
+$$;
+comment on function switchyard.record_shadow(switchyard.held_result[]) is
+  'Records the results of a settle whose rows go to the shadow, and compares them. Called before their jobs are concluded. Failed ones are inconclusive, so that their symbols are not chosen again at once.';
+
+create function switchyard.relook_at_shadow(p_data_type text)
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_type public.data_type_registry_v2;
+  v_ids bigint[];
+begin
+  select r.* into strict v_type from public.data_type_registry_v2 as r where r.data_type = p_data_type;
+
+  -- Once the queue writes rows itself there is no legacy to compare with; and no more wait than may.
+  update switchyard.shadow_results as r
+     set verdict = 'inconclusive',
+         reason = case when v_type.stage <> 'shadow' then format('the stage is %s now', v_type.stage)
+                       else 'gave way to newer ones' end,
+         compared_at = clock_timestamp(),
+         differences = jsonb_path_query_array(r.differences, '$[0 to 19]'),
+         rows = null
+   where r.data_type = p_data_type
+     and r.verdict = 'waiting'
+     and (v_type.stage <> 'shadow'
+          or r.id <= (
+            select w.id
+              from switchyard.shadow_results as w
+             where w.data_type = p_data_type and w.verdict = 'waiting'
+             order by w.id desc
+            offset switchyard.setting_integer('shadow_waiting_per_type')
+             limit 1));
+  if not exists (
+    select 1 from switchyard.shadow_results as r where r.data_type = p_data_type and r.verdict = 'waiting')
+  then
+    return 0;
+  end if;
+
+  execute format(
+    $sql$
+      select array_agg(r.id order by r.id)
+        from switchyard.shadow_results as r
+       where r.data_type = $1
+         and r.verdict = 'waiting'
+         and (r.compared_at is null
+              or r.fetched_at < clock_timestamp() - make_interval(mins => $2)
+              or r.legacy_seen_at is distinct from (select max(t.%I) from public.%I as t where %s))
+    $sql$,
+    v_type.timestamp_column, v_type.table_name,
+    case when v_type.symbol_column is null then 'true'
+         else format('t.%I = r.symbol', v_type.symbol_column) end)
+    into v_ids
+    using p_data_type, switchyard.setting_integer('shadow_wait_minutes');
+  if v_ids is not null then
+    perform switchyard.compare_shadow(p_data_type, v_ids);
+  end if;
+  return coalesce(cardinality(v_ids), 0);
+end
+$$;
+comment on function switchyard.relook_at_shadow(text) is
+  'Compares again what waits for the next legacy refresh and has seen one, or has waited shadow_wait_minutes. Gives up what waits beyond shadow_waiting_per_type, and all when the type is not in stage shadow any more. Returns the number of new looks.';
+
+create function switchyard.shadow_tally(
+  p_data_type text,
+  p_since timestamptz,
+  out matches bigint,
+  out mismatches bigint,
+  out inconclusive bigint,
+  out waiting bigint
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  select count(*) filter (where r.verdict = 'match'),
+         count(*) filter (where r.verdict = 'mismatch'),
+         count(*) filter (where r.verdict = 'inconclusive'),
+         count(*) filter (where r.verdict = 'waiting')
+    into matches, mismatches, inconclusive, waiting
+    from switchyard.shadow_results as r
+   where r.data_type = p_data_type and r.fetched_at >= p_since;
+end
+$$;
+comment on function switchyard.shadow_tally(text, timestamptz) is
+  'Verdicts of the comparisons of a data type whose rows were fetched since then. Of many, matches and inconclusive ones are pruned first, so that a rate never looks better than it was.';
+
+create function public.shadow_report_v2(p_data_type text, p_limit integer default 50)
+returns table (
+  symbol text,
+  row_key jsonb,
+  column_name text,
+  kind text,
+  legacy_value jsonb,
+  queue_value jsonb,
+  fetched_at timestamptz,
+  compared_at timestamptz
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if not exists (select 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type) then
+    raise exception 'Cannot report on data type "%": unknown data type', coalesce(p_data_type, 'null')
+      using errcode = 'SY008', hint = 'See select data_type from data_type_registry_v2';
+  end if;
+  return query
+    select r.symbol, d.item -> 'key', d.item ->> 'column', d.item ->> 'kind', d.item -> 'legacy', d.item -> 'queue',
+           r.fetched_at, r.compared_at
+      from (
+        select w.*
+          from switchyard.shadow_results as w
+         where w.data_type = p_data_type and w.verdict = 'mismatch'
+         order by w.id desc
+         limit p_limit
+      ) as r
+     cross join jsonb_array_elements(r.differences) with ordinality as d (item, place)
+     where (d.item -> 'decides')::boolean
+     order by r.id desc, d.place
+     limit p_limit;
+end
+$$;
+comment on function public.shadow_report_v2(text, integer) is
+  'The latest mismatches of a data type in stage shadow, a difference per row, what legacy wrote beside what the queue would have written. kind: different; dropped (fetched rows lack the column); older (by its source time, though fetched later); missing and extra (rows; the other side is shown whole); refused (the table would not take it; queue_value says why). Long values are cut, with their digest; of two objects only the keys that differ are shown. Raises SY008 for an unknown data type. For service_role and the SQL editor.';
+
+create function switchyard.prune_shadow()
+returns bigint
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_removed bigint;
+begin
+  delete from switchyard.shadow_results as r
+   where r.fetched_at < clock_timestamp() - make_interval(days => switchyard.setting_integer('shadow_retention_days'))
+      or r.id in (
+        select ranked.id
+          from (
+            -- Mismatches go last: without them a rate would look better than it was.
+            select w.id, row_number() over (
+                     partition by w.data_type order by w.verdict = 'mismatch' desc, w.id desc) as place
+              from switchyard.shadow_results as w
+             where w.data_type in (
+               select full_type.data_type
+                 from switchyard.shadow_results as full_type
+                group by full_type.data_type
+               having count(*) > switchyard.setting_integer('shadow_results_per_type'))
+          ) as ranked
+         where ranked.place > switchyard.setting_integer('shadow_results_per_type'));
+  get diagnostics v_removed = row_count;
+  return v_removed;
+end
+$$;
+comment on function switchyard.prune_shadow() is
+  'Deletes shadow results past shadow_retention_days, and of each data type those beyond shadow_results_per_type, mismatches last. Returns rows removed.';
+
+alter table switchyard.shadow_results enable row level security;
+revoke all on table switchyard.shadow_results from public, anon, authenticated, service_role;
+grant select, insert, update on table switchyard.shadow_results to service_role;
+
+revoke all on function
+  switchyard.shadow_excerpt(jsonb),
+  switchyard.differing_part(jsonb, jsonb),
+  switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
+  switchyard.shadow_columns(public.data_type_registry_v2),
+  switchyard.source_seconds_sql(public.data_type_registry_v2, text),
+  switchyard.shadow_comparison_sql(public.data_type_registry_v2),
+  switchyard.compare_shadow(text, bigint[]),
+  switchyard.record_shadow(switchyard.held_result[]),
+  switchyard.relook_at_shadow(text),
+  switchyard.shadow_tally(text, timestamptz),
+  public.shadow_report_v2(text, integer),
+  switchyard.prune_shadow()
+from public, anon, authenticated, service_role;
+grant execute on function
+  switchyard.shadow_excerpt(jsonb),
+  switchyard.differing_part(jsonb, jsonb),
+  switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
+  switchyard.shadow_columns(public.data_type_registry_v2),
+  switchyard.source_seconds_sql(public.data_type_registry_v2, text),
+  switchyard.shadow_comparison_sql(public.data_type_registry_v2),
+  switchyard.compare_shadow(text, bigint[]),
+  switchyard.record_shadow(switchyard.held_result[]),
+  switchyard.shadow_tally(text, timestamptz),
+  public.shadow_report_v2(text, integer)
+to service_role;

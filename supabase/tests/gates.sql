@@ -1,0 +1,184 @@
+-- Each gate: when it holds and when not, with the numbers that it saw.
+begin;
+select plan(57);
+
+create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
+returns text language sql as $$
+  select case when g.holds then 'holds: ' else 'does not hold: ' end || g.found || ' / ' || g.wanted
+    from switchyard.check_gates(p_data_type, p_to_stage) as g where g.gate = p_gate
+$$;
+create function pg_temp.finish(p_count integer, p_status text default 'completed', p_source text default 'scheduled',
+  p_ago interval default '0', p_errors jsonb default '[]') returns void language sql as $$
+  insert into public.api_call_queue_v2 (symbol, data_type, provider, source, priority, status, finished_at, errors)
+  select 'GA-' || n, 'profile', 'fmp', p_source, case p_source when 'manual' then 9000 else 0 end, p_status,
+         clock_timestamp() - p_ago, p_errors
+    from generate_series(1, p_count) as n
+$$;
+create function pg_temp.settings(p_settings jsonb) returns void language sql as $$
+  update public.data_type_registry_v2 set gate_settings = p_settings where data_type = 'profile'
+$$;
+create function pg_temp.since(p_ago interval) returns void language sql as $$
+  update public.data_type_registry_v2 set stage_entered_at = clock_timestamp() - p_ago where data_type = 'profile'
+$$;
+create function pg_temp.sample(p_max double precision, p_p95 double precision, p_stage text default 'canary', p_ago interval default '0')
+returns void language sql as $$
+  insert into switchyard.freshness_samples (
+    data_type, sampled_at, stage, symbols_known, left_out, rows, stale_rows, very_stale_rows, p95_age_seconds, max_age_seconds, duration_ms)
+  values ('profile', clock_timestamp() - p_ago, p_stage, 10, 0, 10, 0, 0, p_p95, p_max, 1)
+$$;
+
+select is(switchyard.in_words(45) || ', ' || switchyard.in_words(5400) || ', ' || switchyard.in_words(11400)
+            || ', ' || switchyard.in_words(86400) || ', ' || switchyard.in_words(187200) || ', ' || switchyard.in_words(172800),
+  '45 s, 90 min, 3 h 10 min, 24 h, 2 d 4 h, 2 d', 'times are told as people say them');
+select is(switchyard.percent(0.98214), '98.2 %', '… and shares');
+select results_eq(
+  $$select stage, switchyard.gates_for(stage) from unnest(array['legacy', 'shadow', 'retired']) with ordinality as s (stage, n) order by n$$,
+  $$values ('legacy', '{}'::text[]), ('shadow', array['registry', 'legacy_jobs']),
+           ('retired', array['registry', 'stage', 'legacy_jobs', 'soak_time', 'error_rate', 'freshness', 'queue_depth', 'alerts'])$$,
+  'each stage has its gates');
+
+-- registry
+select is(pg_temp.gate('registry'), 'holds: no problem / no problem', 'registry holds without a problem');
+update public.data_type_registry_v2 set table_name = 'no_such_table' where data_type = 'profile';
+select matches(pg_temp.gate('registry'), '^does not hold: Table public.no_such_table does not exist', '… and not with one');
+update public.data_type_registry_v2 set table_name = 'profiles' where data_type = 'profile';
+
+-- flags
+select is(pg_temp.gate('flags'),
+  'does not hold: use_queue_system off, use_new_staleness_check off / both on, and the v2 cron jobs active', 'flags wants both on');
+update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
+select is(pg_temp.gate('flags'),
+  'holds: use_queue_system on, use_new_staleness_check on / both on, and the v2 cron jobs active', '… and holds then');
+select cron.alter_job(jobid, active := false) from cron.job where jobname = 'check-stale-data-v2';
+select matches(pg_temp.gate('flags'), '^does not hold: .*, cron job "check-stale-data-v2" is not active', '… unless a cron job does not run');
+select switchyard.set_stage('quote', 'live');
+select results_eq($$select bool_and(active) from switchyard.legacy_jobs where 'quote' = any (data_types)$$, 'values (true)',
+  '… and then the legacy jobs of a type that goes live go on');
+select switchyard.set_stage('quote', 'legacy');
+select cron.alter_job(jobid, active := true) from cron.job where jobname = 'check-stale-data-v2';
+
+-- stage, legacy_jobs
+select is(pg_temp.gate('stage'), 'does not hold: legacy / canary', 'stage wants the one before');
+select switchyard.set_stage('profile', 'canary');
+select is(pg_temp.gate('stage'), 'holds: canary / canary', '… and holds there');
+select is(pg_temp.gate('legacy_jobs'), 'holds: "hourly-fetch-fmp-profiles" / each belongs to postgres, and does nothing else',
+  'legacy_jobs tells the jobs');
+select is(pg_temp.gate('legacy_jobs', 'live', 'shares-float-all'),
+  'holds: "daily-fetch-fmp-shares-float" (shared with shares-float) / each belongs to postgres, and does nothing else',
+  '… and what they are shared with');
+
+-- soak_time
+select is(pg_temp.gate('soak_time'), 'does not hold: 0 s / 24 h', 'soak_time counts from the entry');
+select pg_temp.since('23 hours 59 minutes');
+select is(pg_temp.gate('soak_time'), 'does not hold: 23 h 59 min / 24 h', '… to the minute');
+select pg_temp.since('24 hours');
+select is(pg_temp.gate('soak_time'), 'holds: 24 h / 24 h', '… and holds');
+select pg_temp.since('-3 hours');
+select is(pg_temp.gate('soak_time'), 'does not hold: 0 s / 24 h', 'a clock that was set back makes it short, never negative');
+select pg_temp.settings('{"soak_hours": 0}');
+select is(pg_temp.gate('soak_time'), 'holds: 0 s / 0 s', 'a type may have its own');
+select pg_temp.since('1 hour');
+
+-- sample: in canary one completed job for each symbol of the share.
+update public.supported_symbols set is_active = false;
+insert into public.supported_symbols (symbol) select 'GA-' || n from generate_series(1, 400) as n;
+update public.data_type_registry_v2 set canary_percent = 100 where data_type = 'profile';
+select is(pg_temp.gate('sample'), 'does not hold: 0 completed jobs / 100 completed jobs', 'sample wants a hundred');
+update public.data_type_registry_v2 set canary_percent = 0 where data_type = 'profile';
+select is(pg_temp.gate('sample'), 'does not hold: 0 completed jobs / 5 completed jobs', '… of no share five, which never come');
+update public.data_type_registry_v2 set canary_percent = 5 where data_type = 'profile';
+select matches(pg_temp.gate('sample'), '^does not hold: 0 completed jobs / ([6-9]|[1-3][0-9]) completed jobs$', '… of a small share one of each symbol');
+update public.data_type_registry_v2 set canary_percent = 100 where data_type = 'profile';
+select pg_temp.finish(60);
+select pg_temp.finish(60, 'completed', 'manual');
+select pg_temp.finish(60, 'completed', 'scheduled', '2 hours');
+select is(pg_temp.gate('sample'), 'does not hold: 60 completed jobs / 100 completed jobs', 'neither manual jobs count nor those of an earlier stage');
+select pg_temp.finish(60);
+select is(pg_temp.gate('sample'), 'holds: 100 completed jobs / 100 completed jobs', 'enough is enough');
+select is((select switchyard.canary_symbols(r, 1000) from public.data_type_registry_v2 as r where data_type = 'profile'), 400,
+  'the share is counted over the known symbols');
+select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 5 completed jobs', 'a global type wants five');
+
+-- error_rate
+select is(pg_temp.gate('error_rate'), 'holds: 0.0 % (0 of 120 jobs) / at most 2.0 %', 'error_rate counts finished jobs of this stage');
+select pg_temp.finish(2, 'failed');
+select pg_temp.finish(50, 'failed', 'scheduled', '0', '[{"code": "cancelled"}]');
+select is(pg_temp.gate('error_rate'), 'holds: 1.6 % (2 of 122 jobs) / at most 2.0 %', 'cancelled ones are no failures');
+select pg_temp.finish(1, 'failed');
+select is(pg_temp.gate('error_rate'), 'does not hold: 2.4 % (3 of 123 jobs) / at most 2.0 %', '… and too many are too many');
+select pg_temp.settings('{"soak_hours": 0, "error_rate": 0.05}');
+select is(pg_temp.gate('error_rate'), 'holds: 2.4 % (3 of 123 jobs) / at most 5.0 %', 'a type may allow more');
+select is(pg_temp.gate('error_rate', 'live', 'quote'), 'holds: no finished job / at most 2.0 %', 'no job is no failure: sample is for that');
+select results_eq($$select finished, failed from switchyard.recent_outcomes('profile', clock_timestamp() - interval '10 hours')$$,
+  'values (183, 3)', 'recent_outcomes counts since any time');
+
+-- freshness
+select is(pg_temp.gate('freshness'), 'does not hold: no sample in the last 5 minutes / oldest at most 2 h, no baseline was recorded',
+  'freshness wants a sample');
+select pg_temp.sample(7300, 3000, 'canary', '1 minute');
+select is(pg_temp.gate('freshness'),
+  'does not hold: oldest 2 h 1 min, 95 % within 50 min / oldest at most 2 h, no baseline was recorded', 'no symbol may be older than two TTLs');
+select pg_temp.sample(7100, 3000);
+select is(pg_temp.gate('freshness'),
+  'holds: oldest 118 min, 95 % within 50 min / oldest at most 2 h, no baseline was recorded', 'the latest sample counts');
+select pg_temp.sample(4000, 4000, 'legacy', '2 days');
+select is(pg_temp.gate('freshness'), 'holds: oldest 118 min, 95 % within 50 min / oldest at most 2 h, 95 % within 83 min',
+  '… and is compared with the baseline, with slack');
+select pg_temp.sample(7100, 5100);
+select is(pg_temp.gate('freshness'), 'does not hold: oldest 118 min, 95 % within 85 min / oldest at most 2 h, 95 % within 83 min',
+  'worse than the baseline is too old');
+select pg_temp.settings('{"soak_hours": 0, "baseline_slack": 2, "most_age_ttls": 1}');
+select is(pg_temp.gate('freshness'), 'does not hold: oldest 118 min, 95 % within 85 min / oldest at most 60 min, 95 % within 2 h 13 min',
+  'a type may have its own measure');
+select pg_temp.settings('{"soak_hours": 0, "baseline_slack": 2}');
+
+-- queue_depth, quota, alerts
+select is(pg_temp.gate('queue_depth'), 'holds: 0 due jobs / at most 1000 due jobs', 'queue_depth holds while nothing is due');
+select pg_temp.settings('{"soak_hours": 0, "baseline_slack": 2, "error_rate": 0.05, "most_pending": 2}');
+insert into public.api_call_queue_v2 (symbol, data_type) select 'GA-' || n, 'profile' from generate_series(1, 3) as n;
+select is(pg_temp.gate('queue_depth'), 'does not hold: more than 2 due jobs / at most 2 due jobs', '… and not while too many are');
+update public.api_call_queue_v2 set delayed = true, run_after = clock_timestamp() + interval '1 hour' where symbol = 'GA-1' and finished_at = 'infinity';
+select is(pg_temp.gate('queue_depth'), 'holds: 2 due jobs / at most 2 due jobs', 'what is not due does not count');
+select is(pg_temp.gate('quota'), 'holds: 0.0 % of the bytes of 30 days used / at most 90.0 %', 'quota holds with room left');
+insert into public.api_data_usage_v2 (provider, data_type, hour, calls, bytes)
+select 'fmp', 'profile', date_trunc('hour', now(), 'UTC'), 1, 18000000000;
+select is(pg_temp.gate('quota'), 'does not hold: 94.7 % of the bytes of 30 days used / at most 90.0 %', '… and not without');
+update public.api_providers_v2 set bytes_per_30_days = null where provider = 'fmp';
+select is(pg_temp.gate('quota'), 'does not hold: the quota of "fmp" is unknown / at most 90.0 %', 'an unknown quota is none');
+update public.api_providers_v2 set bytes_per_30_days = 20000000000 where provider = 'fmp';
+delete from public.api_data_usage_v2;
+create temp table opened as select switchyard.open_alert('test', 'critical', 'profile', 'something is on fire') as id;
+select is(switchyard.open_alert('test', 'critical', 'profile', 'still on fire'), (select id from opened), 'the same cause opens no second alert');
+select matches(pg_temp.gate('alerts'), '^does not hold: \d+: still on fire / no open critical alert$', 'alerts does not hold while a critical one is open');
+select is(pg_temp.gate('alerts', 'live', 'quote'), 'holds: no open critical alert / no open critical alert', '… of another type it does');
+select is(public.resolve_alert_v2(id, 'put out'), true, 'an alert is resolved') from opened;
+select is(public.resolve_alert_v2(id), false, '… once') from opened;
+select results_eq($$select note, resolved_at is not null from switchyard.alerts$$, $$values ('put out', true)$$, '… with a note');
+select is(pg_temp.gate('alerts'), 'holds: no open critical alert / no open critical alert', '… and no longer in the way');
+select switchyard.open_alert('test', 'warning', 'profile', 'smoke');
+select is(pg_temp.gate('alerts'), 'holds: no open critical alert / no open critical alert', 'a warning is not either');
+
+-- match_rate
+select switchyard.set_stage('profile', 'shadow');
+select is(pg_temp.gate('match_rate', 'canary') || ', ' || pg_temp.gate('sample', 'canary'),
+  'does not hold: no comparison / 99.5 %, does not hold: 0 comparisons / 100 comparisons', 'without comparisons nothing matches');
+insert into switchyard.shadow_results (data_type, symbol, fetched_at, compared_at, verdict)
+select 'profile', 'GA-' || n, clock_timestamp(), clock_timestamp(), case when n = 200 then 'mismatch' when n > 200 then 'inconclusive' else 'match' end
+  from generate_series(1, 250) as n;
+select is(pg_temp.gate('match_rate', 'canary') || ', ' || pg_temp.gate('sample', 'canary'),
+  'holds: 99.5 % (199 of 200) / 99.5 %, holds: 200 comparisons / 100 comparisons', 'verdicts count, inconclusive ones do not');
+
+-- As people ask.
+select results_eq(
+  $$select gate, holds, hint is null from public.migration_gates_v2('profile') order by gate$$,
+  $$values ('alerts', true, true), ('error_rate', true, true), ('flags', true, true), ('match_rate', true, true), ('queue_depth', true, true),
+           ('quota', true, true), ('registry', true, true), ('sample', true, true), ('soak_time', true, true), ('stage', true, true)$$,
+  'migration_gates_v2 looks at those before the next stage');
+select results_eq(
+  $$select to_stage, holds, numbers ->> 'matches' from switchyard.gate_verdicts where gate = 'match_rate'$$,
+  $$values ('canary', true, '199')$$, '… and keeps what it saw');
+select is((select count(*) from public.migration_gates_v2('profile', 'live')), 11::bigint, 'or before another');
+select throws_ok($$select * from public.migration_gates_v2('profile', 'legacy')$$, 'SY023', null, 'there is no gate before legacy');
+
+select * from finish();
+rollback;

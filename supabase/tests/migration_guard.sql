@@ -1,0 +1,113 @@
+-- The guard: what breaks a gate in canary and live goes back by itself.
+begin;
+select plan(30);
+
+create function pg_temp.finish(p_data_type text, p_count integer, p_status text, p_ago interval default '0') returns void language sql as $$
+  insert into public.api_call_queue_v2 (symbol, data_type, provider, source, priority, status, finished_at)
+  select 'MG-' || n, r.data_type, r.provider, 'scheduled', 0, p_status, clock_timestamp() - p_ago
+    from generate_series(1, p_count) as n, public.data_type_registry_v2 as r where r.data_type = p_data_type
+$$;
+create function pg_temp.sample(p_data_type text, p_very_stale integer, p_ago interval) returns void language sql as $$
+  insert into switchyard.freshness_samples (
+    data_type, sampled_at, stage, symbols_known, left_out, rows, stale_rows, very_stale_rows, p95_age_seconds, max_age_seconds, duration_ms)
+  values (p_data_type, clock_timestamp() - p_ago, 'live', 110, 10, 100, p_very_stale, p_very_stale, 1, 1, 1)
+$$;
+create function pg_temp.stage(p_data_type text) returns text language sql as $$
+  select stage from public.data_type_registry_v2 where data_type = p_data_type
+$$;
+create function pg_temp.guard() returns text language sql as $$
+  select string_agg(data_type || ' ' || action, ', ') from public.guard_migrations_v2()
+$$;
+-- As if they had been there for long.
+create function pg_temp.put(p_data_type text, p_stage text) returns void language sql as $$
+  select switchyard.set_stage(p_data_type, p_stage);
+  update public.data_type_registry_v2 set stage_entered_at = now() - interval '3 days' where data_type = p_data_type
+$$;
+update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
+
+select is(pg_temp.guard(), null, 'with all in legacy there is nothing to guard');
+select pg_temp.put('profile', 'live');
+select pg_temp.put('quote', 'canary');
+select pg_temp.put('ratios-ttm', 'shadow');
+select is(pg_temp.guard(), null, 'nor while all is well');
+
+-- The error rate.
+select pg_temp.finish('profile', 96, 'completed');
+select pg_temp.finish('profile', 4, 'failed');
+select is(pg_temp.guard(), null, 'four failures are no breach, whatever their share');
+select pg_temp.finish('profile', 1, 'failed', '1 hour');
+select is(pg_temp.guard(), null, '… an hour ago neither');
+select pg_temp.finish('profile', 200, 'completed');
+select pg_temp.finish('profile', 1, 'failed');
+select is(pg_temp.guard(), null, 'five of three hundred are within the rate');
+select pg_temp.finish('profile', 2, 'failed');
+select is(pg_temp.guard(), 'profile rolled back from live: error_rate: 2.3 % (7 of 303 jobs), wanted at most 2.0 %',
+  'seven are a breach: the type goes back');
+select is(pg_temp.stage('profile'), 'legacy', '… is in legacy');
+select results_eq($$select active from switchyard.legacy_jobs where 'profile' = any (data_types)$$, 'values (true)', '… with its legacy job running');
+select results_eq(
+  $$select automatic, forced, reason from switchyard.migration_events where data_type = 'profile' order by id desc limit 1$$,
+  $$values (true, false, 'error_rate: 2.3 % (7 of 303 jobs), wanted at most 2.0 %')$$, '… and the event says that nobody did it');
+select results_eq(
+  $$select rule, severity, message from switchyard.alerts where resolved_at is null$$,
+  $$values ('automatic_rollback', 'critical', '"profile" was rolled back from live: error_rate: 2.3 % (7 of 303 jobs), wanted at most 2.0 %')$$,
+  '… and a critical alert is open');
+select results_eq($$select g.holds from switchyard.check_gates('profile', 'canary') as g where g.gate = 'alerts'$$, 'values (false)',
+  '… which keeps it from coming back before somebody has looked');
+select is(pg_temp.guard(), null, 'a second look does nothing');
+
+-- A type that is refreshed seldom: its last jobs, as long as it still fails.
+select pg_temp.put('exchange-rates', 'live');
+select pg_temp.finish('exchange-rates', 4, 'failed', '5 hours');
+select pg_temp.finish('exchange-rates', 10, 'completed', '6 hours');
+select is(pg_temp.guard(), null, 'old failures alone are no breach');
+select pg_temp.finish('exchange-rates', 1, 'failed');
+select matches(pg_temp.guard(), '^exchange-rates rolled back from live: error_rate: 33.3 % \(5 of 15 jobs\)', 'one more today is');
+
+-- What failed before the type came to its stage.
+select pg_temp.finish('quote', 30, 'failed', '4 days');
+select is(pg_temp.guard(), null, 'failures of an earlier stage do not count');
+
+-- Freshness.
+select pg_temp.sample('quote', 50, '30 seconds');
+select pg_temp.sample('quote', 50, '90 seconds');
+select pg_temp.sample('quote', 50, '150 seconds');
+select is(pg_temp.guard(), null, 'three stale samples are not yet five minutes');
+select pg_temp.sample('quote', 2, '210 seconds');
+select is(pg_temp.guard(), null, 'four with one that is well are no breach');
+delete from switchyard.freshness_samples where very_stale_rows = 2;
+select pg_temp.sample('quote', 3, '215 seconds');
+select is(pg_temp.guard(), 'quote rolled back from canary: freshness: 50 of 100 symbols older than twice the TTL for 5 min, wanted at most 2.0 %',
+  'four of five are: one may be missing');
+select is(pg_temp.stage('quote'), 'legacy', '… and a canary goes back too');
+
+-- Only an alert.
+select pg_temp.put('shares-float', 'live');
+update public.data_type_registry_v2 set gate_settings = '{"auto_rollback": false, "error_rate": 0}' where data_type = 'shares-float';
+select pg_temp.finish('shares-float', 6, 'failed');
+select is(pg_temp.guard(), 'shares-float alert: error_rate: 100.0 % (6 of 6 jobs), wanted at most 0.0 %', 'with auto_rollback off it tells alone');
+select is(pg_temp.stage('shares-float'), 'live', '… and leaves the type where it is');
+select is((select count(*) from switchyard.alerts where rule = 'breach' and resolved_at is null), 1::bigint, '… with an alert');
+select isnt(pg_temp.guard(), null, '… and again');
+select is((select count(*) from switchyard.alerts where rule = 'breach'), 1::bigint, '… which opens no second one');
+
+-- Verdicts.
+select ok(exists (select 1 from switchyard.gate_verdicts where data_type = 'ratios-ttm' and to_stage = 'canary' and migration_event_id is null),
+  'the verdicts of types on their way are kept');
+create temp table verdicts as select count(*) as number from switchyard.gate_verdicts;
+select public.guard_migrations_v2();
+select is((select count(*) from switchyard.gate_verdicts), (select number from verdicts), '… when they change, and only then');
+
+-- Faults and left-overs.
+update public.data_type_registry_v2 set stage_entered_at = now() + interval '10 years' where data_type = 'ratios-ttm';
+select is(pg_temp.guard(), 'shares-float alert: error_rate: 100.0 % (6 of 6 jobs), wanted at most 0.0 %', 'a clock far ahead breaks nothing');
+insert into public.api_call_queue_v2 (symbol, data_type, source, priority)
+values ('MG-1', 'profile', 'demand', 1000), ('MG-2', 'profile', 'manual', 9000), ('MG-1', 'shares-float', 'demand', 1000);
+select matches(pg_temp.guard(), 'profile 1 jobs cancelled: the type is in stage legacy', 'jobs that came late for a type in legacy are cancelled');
+select results_eq(
+  $$select data_type, symbol from public.api_call_queue_v2 where symbol ~ '^MG-' and finished_at = 'infinity' order by 1, 2$$,
+  $$values ('profile', 'MG-2'), ('shares-float', 'MG-1')$$, '… not those of a person, and not of other types');
+select is(switchyard.cancel_pending_jobs('profile', true), 1, 'cancel_pending_jobs takes those too when asked');
+
+select * from finish();
+rollback;

@@ -1,0 +1,283 @@
+import assert from "node:assert/strict";
+import type { Sql } from "postgres";
+import type { Stack } from "../../local/stack.ts";
+import type { Fetcher } from "../../supabase/functions/_shared/fetchers/index.ts";
+import { withStack } from "../integration/with_stack.ts";
+import { DATA_TABLES, type DataTable, dataTables } from "../integration/data_tables.ts";
+import { drainQueue, fetchersWith, runLegacyJob, switchOn, tally } from "./queue_run.ts";
+
+const HOLIDAY_EXCHANGES = "NYSE,NASDAQ";
+
+/** Legacy jobs, in an order in which parents come first. */
+const LEGACY_JOBS = [
+  "hourly-fetch-fmp-profiles",
+  "minute-fetch-fmp-quote-indicators",
+  "monthly-fetch-fmp-financial-statements",
+  "daily-fetch-fmp-ratios-ttm",
+  "quarterly-fetch-fmp-dividend-history",
+  "yearly-fetch-fmp-revenue-segmentation",
+  "monthly-fetch-fmp-grades-historical",
+  "daily-fetch-fmp-exchange-variants",
+  "daily-fetch-fmp-shares-float",
+  "hourly-fetch-fmp-available-exchanges",
+  "hourly-fetch-fmp-all-exchange-market-status",
+  "daily-fetch-exchange-rates",
+];
+
+/** A vendor whose clock stands still until the test moves it, and who has one value for a symbol. */
+async function withFrozenVendor(
+  test: (
+    running: { stack: Stack; sql: Sql; vendorClock: { at: Date } },
+  ) => Promise<void>,
+): Promise<void> {
+  // Documented examples give a symbol other values on one path than on another.
+  const noExamples = await Deno.makeTempDir({ prefix: "switchyard-no-examples-" });
+  const vendorClock = { at: new Date(Date.now() - 3_600_000) };
+  try {
+    await withStack({
+      cron: false,
+      net: false,
+      activeSymbols: 8,
+      simulator: {
+        now: () => vendorClock.at,
+        symbols: 40,
+        latencyMs: 0,
+        examplesDir: noExamples,
+      },
+      functionEnv: {
+        FMP_LEGACY_PACING_MS: "0",
+        PROCESSOR_LINGER_MS: "0",
+        MARKET_HOLIDAY_EXCHANGES: HOLIDAY_EXCHANGES,
+      },
+    }, async ({ stack, sql }) => {
+      await switchOn(sql);
+      await test({ stack, sql, vendorClock });
+    });
+  } finally {
+    await Deno.remove(noExamples);
+  }
+}
+
+Deno.test("honest fetchers match the legacy endpoints in shadow, and write nothing", () =>
+  withFrozenVendor(async ({ stack, sql }) => {
+    for (const job of LEGACY_JOBS) await runLegacyJob(stack, sql, job);
+    const before = await contents(sql);
+    await sql`select switchyard.set_stage(data_type, 'shadow', 'test')
+      from public.data_type_registry_v2`;
+
+    await sql`select public.queue_shadow_samples_v2()`;
+    // The deployed processor, as the service role.
+    const response = await fetch(`${stack.functionsUrl}/queue-processor-v2`, {
+      method: "POST",
+      headers: { apikey: stack.keys.secretKey, "content-type": "application/json" },
+      body: JSON.stringify({ wait: true }),
+    });
+    const report = await response.json();
+    assert.deepEqual(report.errors, []);
+
+    const mismatches = await sql`
+      select r.data_type, d.* from public.data_type_registry_v2 as r
+       cross join lateral public.shadow_report_v2(r.data_type) as d`;
+    assert.equal(mismatches.length, 0, JSON.stringify(mismatches));
+    const types = await sql<{ data_type: string }[]>`
+      select data_type from public.data_type_registry_v2 order by 1`;
+    for (const { data_type: dataType } of types) {
+      const { matches, waiting } = await tally(sql, dataType);
+      assert.ok(matches! > 0, `${dataType}: ${JSON.stringify(await why(sql, dataType))}`);
+      assert.equal(waiting, 0, `${dataType}: ${JSON.stringify(await why(sql, dataType))}`);
+      const [gate] = await sql`
+        select holds, found from public.migration_gates_v2(${dataType}) where gate = 'match_rate'`;
+      assert.ok(gate!.holds, `${dataType}: ${gate!.found}`);
+    }
+    assert.deepEqual(await contents(sql), before, "the data tables are as they were");
+    assert.equal((await sql`select from switchyard.refresh_state`).length, 0);
+    const [usage] = await sql`select sum(calls)::int as calls from public.api_data_usage_v2`;
+    assert.ok(usage!.calls > 0, "calls are booked");
+  }));
+
+Deno.test("a planted difference is found by the shadow and stops the move", (test) =>
+  withFrozenVendor(async ({ stack, sql, vendorClock }) => {
+    for (const job of ["hourly-fetch-fmp-profiles", "minute-fetch-fmp-quote-indicators"]) {
+      await runLegacyJob(stack, sql, job);
+    }
+    await runLegacyJob(stack, sql, "quarterly-fetch-fmp-dividend-history");
+    await sql`update public.data_type_registry_v2
+      set gate_settings = '{"soak_hours": 0, "least_sample": 5}'`;
+
+    const plants: {
+      name: string;
+      dataType: string;
+      kind: string;
+      column: string | null;
+      fetchers?: Record<string, Fetcher>;
+      /** Endpoints of the vendor that answer as of a day ago, for the queue alone. */
+      stale?: string[];
+    }[] = [
+      {
+        name: "a quote that is rounded",
+        dataType: "quote",
+        kind: "different",
+        column: "current_price",
+        fetchers: fetchersWith("quote", (row) => ({
+          ...row,
+          current_price: Math.round(Number(row.current_price)),
+        })),
+      },
+      {
+        name: "a quote without its average",
+        dataType: "quote",
+        kind: "dropped",
+        column: "sma_50d",
+        fetchers: fetchersWith("quote", ({ sma_50d: _, ...row }) => row),
+      },
+      {
+        name: "a quote of yesterday",
+        dataType: "quote",
+        kind: "older",
+        column: "api_timestamp",
+        stale: ["quote", "batch-quote"],
+      },
+      {
+        name: "dividends that are rounded",
+        dataType: "dividend-history",
+        kind: "different",
+        column: "dividend",
+        fetchers: fetchersWith("dividend-history", (row) => ({
+          ...row,
+          dividend: row.dividend === null ? null : Math.round(Number(row.dividend) * 10) / 10,
+        })),
+      },
+      {
+        name: "a profile without its sector",
+        dataType: "profile",
+        kind: "dropped",
+        column: "sector",
+        fetchers: fetchersWith("profile", ({ sector: _, ...row }) => row),
+      },
+      {
+        name: "dividends of which only the latest comes",
+        dataType: "dividend-history",
+        kind: "missing",
+        column: null,
+        fetchers: latestRowOnly("dividend-history"),
+      },
+    ];
+
+    for (const { name, dataType, kind, column, fetchers, stale = [] } of plants) {
+      await test.step(name, async () => {
+        const before = await contents(sql);
+        await enterShadow(sql, dataType);
+        for (const endpoint of stale) {
+          stack.simulator!.setFault(endpoint, { kind: "stale", ageSeconds: 86_400 });
+        }
+        await sampleAndDrain(stack, sql, fetchers);
+        for (const endpoint of stale) stack.simulator!.setFault(endpoint, null);
+
+        const counts = await tally(sql, dataType);
+        assert.ok(counts.mismatches! > 0, JSON.stringify(await why(sql, dataType)));
+        const kinds = await sql`
+          select distinct kind, column_name from public.shadow_report_v2(${dataType}, 500)`;
+        assert.ok(
+          kinds.some((each) => each.kind === kind && each.column_name === column),
+          JSON.stringify(kinds),
+        );
+        assert.deepEqual(await contents(sql), before, "nothing is written");
+        await assert.rejects(
+          sql`select public.advance_migration_v2(${dataType}, 'canary')`,
+          (error: { code?: string; detail?: string }) =>
+            error.code === "SY024" && /match_rate/.test(error.detail ?? ""),
+        );
+        const [{ stage } = { stage: undefined }] = await sql`
+          select stage from public.data_type_registry_v2 where data_type = ${dataType}`;
+        assert.equal(stage, "shadow");
+      });
+    }
+
+    await test.step("without it the same data type moves on", async () => {
+      await enterShadow(sql, "quote");
+      await sampleAndDrain(stack, sql);
+      const { matches, mismatches } = await tally(sql, "quote");
+      assert.deepEqual({ matches, mismatches }, { matches: 8, mismatches: 0 });
+      await sql`select public.advance_migration_v2('quote', 'canary')`;
+      const [type] = await sql`
+        select stage from public.data_type_registry_v2 where data_type = 'quote'`;
+      assert.equal(type!.stage, "canary");
+    });
+
+    await test.step("a newer quote is no mismatch, and matches once legacy has come as far", async () => {
+      await enterShadow(sql, "quote");
+      vendorClock.at = new Date(vendorClock.at.getTime() + 600_000);
+      await sampleAndDrain(stack, sql);
+      assert.deepEqual(await tally(sql, "quote"), {
+        matches: 0,
+        mismatches: 0,
+        inconclusive: 0,
+        waiting: 8,
+      });
+      await runLegacyJob(stack, sql, "minute-fetch-fmp-quote-indicators");
+      await sql`select public.queue_shadow_samples_v2()`;
+      const { matches, mismatches, waiting } = await tally(sql, "quote");
+      assert.deepEqual({ matches, mismatches, waiting }, {
+        matches: 8,
+        mismatches: 0,
+        waiting: 0,
+      }, JSON.stringify(await why(sql, "quote")));
+    });
+  }));
+
+/** One fetcher that keeps the first row of each symbol. */
+function latestRowOnly(dataType: string): Record<string, Fetcher> {
+  const all = fetchersWith(dataType, (row) => row);
+  const fetcher = all[dataType]!;
+  return {
+    ...all,
+    [dataType]: {
+      ...fetcher,
+      toRows(payload, symbols, receivedAt) {
+        const fetched = fetcher.toRows(payload, symbols, receivedAt);
+        const rows = new Map(
+          [...fetched.rows].map(([symbol, several]) => [symbol, several.slice(0, 1)]),
+        );
+        return { ...fetched, rows };
+      },
+    },
+  };
+}
+
+/** From legacy, without anything that an earlier step left. */
+async function enterShadow(sql: Sql, dataType: string): Promise<void> {
+  await sql`select switchyard.set_stage(${dataType}, 'legacy', 'test')`;
+  await sql`delete from switchyard.shadow_results`;
+  await sql`select switchyard.set_stage(${dataType}, 'shadow', 'test')`;
+}
+
+async function sampleAndDrain(
+  stack: Stack,
+  sql: Sql,
+  fetchers?: Record<string, Fetcher>,
+): Promise<void> {
+  await sql`select public.queue_shadow_samples_v2()`;
+  const [{ jobs } = { jobs: 0 }] = await sql`
+    select count(*)::int as jobs from switchyard.api_call_queue_v2_live`;
+  assert.ok(jobs > 0, "nothing was sampled");
+  const report = await drainQueue(stack, fetchers);
+  assert.deepEqual(report.errors, []);
+}
+
+/** All rows of the data tables, times included. */
+async function contents(sql: Sql): Promise<Record<DataTable, unknown[]>> {
+  const tables = await Promise.all(dataTables.map(async (table) => {
+    const rows = await sql`
+      select to_jsonb(t) as row from public.${sql(table)} as t order by ${
+      sql([...DATA_TABLES[table].key])
+    }`;
+    return [table, rows.map(({ row }) => row)] as const;
+  }));
+  return Object.fromEntries(tables) as Record<DataTable, unknown[]>;
+}
+
+function why(sql: Sql, dataType: string) {
+  return sql`
+    select symbol, verdict, reason, columns_compared, differences
+      from switchyard.shadow_results where data_type = ${dataType} order by id limit 5`;
+}
