@@ -29,6 +29,8 @@ const NOT_AFTERWARDS = [
  * its own, and code and tests use the names without suffix. Returns the tests that it leaves out.
  */
 export async function makeFinalizedCopy(root: string, folder: string): Promise<readonly string[]> {
+  // Tests become other users.
+  await Deno.chmod(folder, 0o755);
   const migrationsFolder = join(root, "supabase", "migrations");
   const migrations = await filesBelow(migrationsFolder);
   const own = readOwn(
@@ -79,7 +81,7 @@ function askByName(text: string, { objects }: SuffixedNames): string {
       (_, column: string, not: string) =>
         `${column} ${not === "" ? "= any" : "<> all"} ('{${objects.join(",")}}')`,
     )
-    .replaceAll("[a-z_]+_v2", `(?:${objects.join("|")})`);
+    .replaceAll(/(?:\[a-z_\]|\\w)\+_v2/g, `(?:${objects.join("|")})`);
 }
 
 async function foldersOf(folder: string): Promise<string[]> {

@@ -64,7 +64,10 @@ export async function refuseUnpushed(sql: Sql, description: string): Promise<voi
 /** Milliseconds for a function to answer, whatever it answers. */
 const ANSWER_MS = 20_000;
 
-/** Throws {@linkcode RefusedError} when an Edge Function is not deployed under its new name. */
+/**
+ * Throws {@linkcode RefusedError} unless each Edge Function is deployed under its new name: asked without
+ * a key it answers as it does under the old one. (Deployed with another verify_jwt it does not.)
+ */
 export async function refuseUndeployed(
   sql: Sql,
   names: SuffixedNames,
@@ -73,30 +76,35 @@ export async function refuseUndeployed(
   const [secret] = await sql<{ url: string | null }[]>`
     select decrypted_secret as url from vault.decrypted_secrets where name = 'project_url'`;
   const missing: string[] = [];
-  for (const name of names.functions) {
-    if (!secret?.url) {
-      missing.push("Vault has no secret project_url, so the functions cannot be asked");
-      break;
+  if (!secret?.url && names.functions.length > 0) {
+    missing.push("Vault has no secret project_url, so the functions cannot be asked");
+  } else {
+    for (const name of names.functions) {
+      const url = `${secret!.url!.replace(/\/$/, "")}/functions/v1/${name}`;
+      const after = await ask(url, signal);
+      const before = await ask(`${url}-v2`, signal);
+      if (after !== before || after.startsWith("404")) {
+        missing.push(`${name} answers ${after}`, `${name}-v2 answers ${before}`);
+      }
     }
-    const url = `${secret.url.replace(/\/$/, "")}/functions/v1/${name}`;
-    let found: string | undefined;
-    try {
-      // Without a key: one that is there refuses the call.
-      const answer = await fetch(url, {
-        method: "POST",
-        signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
-      });
-      await answer.body?.cancel();
-      if (answer.status === 404) found = "answers 404";
-    } catch (error) {
-      signal.throwIfAborted();
-      found = `does not answer: ${error instanceof Error ? error.message : error}`;
-    }
-    if (found !== undefined) missing.push(`${url} ${found}`);
   }
   if (missing.length === 0) return;
   throw new RefusedError("Cannot switch to the new Edge Functions: they do not seem deployed", {
     detail: missing.join("\n"),
     next: "supabase functions deploy --use-api; or pass --deployed if you know better",
   });
+}
+
+/** Status and beginning of the body of a call without a key. */
+async function ask(url: string, signal: AbortSignal): Promise<string> {
+  try {
+    const answer = await fetch(url, {
+      method: "POST",
+      signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
+    });
+    return `${answer.status} ${(await answer.text()).slice(0, 200)}`;
+  } catch (error) {
+    signal.throwIfAborted();
+    return `nothing: ${error instanceof Error ? error.message : error}`;
+  }
 }

@@ -16,7 +16,9 @@ declare
   v_search_path constant text := current_setting('search_path');
   v_owner constant text := current_user;
   v_refused text;
-  v_tables text;
+  v_give_up_at constant timestamptz := clock_timestamp() + interval '1 minute';
+  v_tables text[];
+  v_table text;
   v_own oid[];
   v_part record;
   v_grant record;

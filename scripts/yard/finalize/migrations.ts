@@ -13,6 +13,7 @@ export async function finalizeMigration(own: Own, names: SuffixedNames): Promise
     jobs: quoteText(jobs),
     texts: quoteText(texts),
     action: "finalize",
+    renamed: "v_names",
   });
 }
 
@@ -26,6 +27,7 @@ export async function undoScript(
     ...lists(own.objects.map((object) => renamedObject(object, names))),
     versions: textArray(versions),
     action: "undo finalize",
+    renamed: quoteText(`^(${names.objects.join("|")})$`),
   });
 }
 

@@ -2,7 +2,9 @@ do $undo$
 declare
   v_relations constant text[] := {{relations}};
   v_search_path constant text := current_setting('search_path');
-  v_tables text;
+  v_give_up_at constant timestamptz := clock_timestamp() + interval '1 minute';
+  v_tables text[];
+  v_table text;
   v_part record;
   v_undo text;
 begin
@@ -54,7 +56,8 @@ begin
   end loop;
   alter table public.feature_flags enable trigger check_new_flag;
   drop table switchyard.old_names;
-  delete from supabase_migrations.schema_migrations as m where m.version = any ({{versions}});
+  delete from supabase_migrations.schema_migrations as m
+   where m.version = any ({{versions}}) or m.name = 'switchyard_switch_functions';
   perform set_config('check_function_bodies', 'on', true);
   perform set_config('search_path', v_search_path, true);
 end

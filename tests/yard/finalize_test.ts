@@ -1,0 +1,448 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { createClient } from "@supabase/supabase-js";
+import postgres, { type Sql } from "postgres";
+import { compareFingerprints, fingerprint } from "../../local/fingerprint.ts";
+import { runPgtap } from "../../local/pgtap.ts";
+import type { Stack } from "../../local/stack.ts";
+import { makeFinalizedCopy } from "../../scripts/test/finalized_copy.ts";
+import { CHECKOUT } from "../../local/migrations.ts";
+import { eventually, type RunningStack, withStack } from "../integration/with_stack.ts";
+import {
+  commit,
+  cronJobs,
+  fail,
+  makeInstalledProject,
+  pushed,
+  pushTo,
+} from "./installed_project.ts";
+import { makeNewProject, readTree, withFolder, write } from "./projects.ts";
+import { yard, yardJson } from "./yard.ts";
+
+interface Finalizing extends RunningStack {
+  /** The repository. */
+  folder: string;
+  /** What is deployed: the Edge Functions that the stack serves. */
+  deployed: string;
+  /** Types `finalize` there, which must succeed. */
+  finalize(...args: string[]): ReturnType<typeof yardJson>;
+}
+
+/** A stack with Switchyard installed from a repository under git. */
+function withInstalled(
+  options: Parameters<typeof withStack>[0],
+  test: (finalizing: Finalizing) => Promise<void>,
+): Promise<void> {
+  return withFolder((folder) =>
+    withFolder(async (deployed) => {
+      await makeInstalledProject(folder);
+      await commit(folder);
+      await deploy(folder, deployed);
+      await knowSettings(deployed);
+      await withStack({ cron: false, ...options, projectDir: deployed }, (running) =>
+        test({
+          ...running,
+          folder,
+          deployed,
+          finalize: (...args) =>
+            yardJson([
+              "finalize",
+              "--workdir",
+              folder,
+              "--db-url",
+              running.stack.databaseUrl,
+              ...args,
+            ]),
+        }));
+    })
+  );
+}
+
+/** Copies the repository over what is deployed; what is deployed besides stays. */
+async function deploy(folder: string, deployed: string): Promise<void> {
+  for (const [path, text] of Object.entries(await tree(folder))) {
+    await write(join(deployed, path), text);
+  }
+}
+
+/** The stack reads verify_jwt once, the platform with each deployment. */
+async function knowSettings(deployed: string): Promise<void> {
+  const config = join(deployed, "supabase", "config.toml");
+  const text = await Deno.readTextFile(config);
+  await write(config, `${text}\n[functions.queue-processor]\nverify_jwt = false\n`);
+}
+
+/** The files of a repository, without those of git itself. */
+async function tree(folder: string): Promise<Record<string, string>> {
+  const files = await readTree(folder);
+  return Object.fromEntries(Object.entries(files).filter(([path]) => !path.startsWith(".git/")));
+}
+
+async function retireAll(sql: Sql): Promise<void> {
+  await sql`
+    select switchyard.set_stage(data_type, 'retired', 'test', '{}') from data_type_registry_v2`;
+  await sql`
+    update feature_flags set enabled = true
+     where flag_name in ('use_queue_system', 'use_new_staleness_check')`;
+}
+
+/** Whatever of Switchyard still has the suffix: names, definitions, comments, texts in its tables. */
+async function suffixed(sql: Sql): Promise<string[]> {
+  const found = (await fingerprint(sql))
+    .filter(({ identity, definition }) => /[_-]v2(?![a-z0-9])/.test(identity + definition))
+    .map(({ kind, identity }) => `${kind} ${identity}`);
+  const comments = await sql<{ description: string }[]>`
+    select description from pg_description where description ~ '[_-]v2(?![[:alnum:]])'`;
+  found.push(...comments.map(({ description }) => description));
+  const columns = await sql<{ table: string; column: string }[]>`
+    select c.oid::regclass::text as table, a.attname::text as column
+      from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
+     where c.relkind in ('r', 'p') and not c.relispartition
+       and (c.relnamespace = 'switchyard'::regnamespace
+            or c.oid in ('data_type_registry'::regclass, 'feature_flags'::regclass,
+                         'api_providers'::regclass))
+       and a.atttypid in ('text'::regtype, 'text[]'::regtype, 'jsonb'::regtype)`;
+  for (const { table, column } of columns) {
+    // What happened before keeps its words.
+    if (/_(events|changes|verdicts|cron_jobs_saved)$|baseline/.test(table)) continue;
+    const rows = await sql.unsafe(
+      `select from ${table} as t where t.${column}::text ~ '[_-]v2(?![[:alnum:]])'`,
+    );
+    if (rows.length > 0) found.push(`${rows.length} rows of ${table}.${column}`);
+  }
+  return found;
+}
+
+Deno.test("names lose their suffix under a working processor, in an order without any gap", () =>
+  withInstalled(
+    { activeSymbols: 40, simulator: { latencyMs: 100, callsPerMinute: 3_000 } },
+    async (finalizing) => {
+      const { stack, sql, folder, deployed, finalize } = finalizing;
+      await retireAll(sql);
+      await sql`update api_providers_v2 set calls_per_minute = 3000 where provider = 'fmp'`;
+      const jobs = await cronJobs(sql);
+      const before = await tree(folder);
+      const dry = await finalize("--dry-run");
+      assert.equal(dry.dryRun, true);
+      assert.deepEqual(await tree(folder), before, "a dry run writes nothing");
+      const { migrations, files } = await finalize();
+      assert.equal(migrations.length, 1);
+      assert.ok(
+        files.some(({ to }: { to: string }) =>
+          to === "supabase/functions/queue-processor/index.ts"
+        ),
+      );
+      assert.match(
+        await Deno.readTextFile(join(folder, "supabase", "config.toml")),
+        /^\[functions\.queue-processor\]$/m,
+      );
+      await commit(folder);
+      assert.deepEqual((await finalize()).migrations, [], "a second run changes nothing");
+
+      await underLoad(sql, () => pushed(folder, stack));
+
+      const renamed = await cronJobs(sql);
+      assert.deepEqual(
+        [...renamed.values()].map(({ jobname, active }) => [jobname, active]).sort(),
+        [...jobs.values()].map(({ jobname, active }) => [jobname!.replace(/-v2$/, ""), active])
+          .sort(),
+      );
+      await oldNamesWork(stack);
+      const [flags] = await sql`
+      select count(*)::int as count from feature_flags where flag_name like 'use_queue_for_%'`;
+      assert.equal(flags!.count, 0, "they decide nothing any more");
+
+      const early = await fail(
+        yard(["finalize", "--drop-old-names", "--workdir", folder, "--db-url", stack.databaseUrl]),
+      );
+      assert.match(early, /they do not seem deployed\n.*queue-processor answers 404/);
+      await deploy(folder, deployed);
+      const second = await finalize("--drop-old-names");
+      assert.equal(second.migrations.length, 2);
+      await commit(folder);
+      await sql`select public.start_processor_run_v2(gen_random_uuid())`;
+      const refused = await fail(pushTo(stack, folder));
+      assert.match(refused, /Cannot drop the old names: processors use them that started before/);
+      await oldNamesWork(stack);
+      await eventually("the old processors to end", async () => {
+        const alive = await sql`select from switchyard.processor_runs where finished_at is null`;
+        return alive.length === 1 ? true : undefined;
+      });
+      await sql`update switchyard.processor_runs set finished_at = now() where finished_at is null`;
+      await pushed(folder, stack);
+      assert.deepEqual(await suffixed(sql), []);
+
+      // The new processor under the new names, woken by the database.
+      await stack.gateway.reload();
+      await sql`
+      select queue_refresh_if_not_exists(symbol, 'quote') from supported_symbols
+       where is_active limit 1`;
+      await eventually("the job to be done", async () => {
+        const live = await sql`select from api_call_queue where finished_at = 'infinity'`;
+        return live.length === 0 ? true : undefined;
+      });
+      assert.ok(stack.functions.workers().some(({ name }) => name === "queue-processor"));
+
+      // The way back of a data type is what it was.
+      await sql`select rollback_migration('profile', 'test')`;
+      const [legacy] = await sql`
+      select active from cron.job where jobname = 'hourly-fetch-fmp-profiles'`;
+      assert.equal(legacy!.active, true);
+
+      await yardJson(["uninstall", "--workdir", folder]);
+      await pushed(folder, stack);
+      const left = (await fingerprint(sql)).filter(({ identity, definition }) =>
+        /switchyard|feature_flag|[_-]v2\b|api_call_queue/.test(identity + definition)
+      );
+      assert.deepEqual(left, [], "and it can be uninstalled");
+    },
+  ));
+
+/** Jobs come in and are processed while something happens; none may fail, or be tried twice. */
+async function underLoad(sql: Sql, work: () => Promise<unknown>): Promise<void> {
+  let isDone = false;
+  let enqueued = 0;
+  const enqueue = async () => {
+    // By the names of callers who know nothing of it.
+    while (!isDone) {
+      await sql`
+        select public.queue_refresh_if_not_exists_v2(symbol, data_type)
+          from public.supported_symbols
+         cross join unnest(array['quote', 'profile']) as data_type
+         where is_active order by symbol, data_type limit 6`;
+      enqueued += 1;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const enqueuing = Promise.all([enqueue(), enqueue(), enqueue()]);
+  await eventually("the processor to work", async () => {
+    const rows = await sql`select from public.api_call_queue_v2 where status = 'completed'`;
+    return rows.length > 0 ? true : undefined;
+  });
+  try {
+    await work();
+  } finally {
+    isDone = true;
+  }
+  await enqueuing;
+  await eventually("the queue to be empty", async () => {
+    const live = await sql`select from public.api_call_queue_v2 where finished_at = 'infinity'`;
+    return live.length === 0 ? true : undefined;
+  });
+  const outcomes = await sql`
+    select status, attempts, errors from public.api_call_queue_v2
+     where status <> 'completed' or errors <> '[]'`;
+  assert.deepEqual([...outcomes], []);
+  assert.ok(enqueued > 10);
+}
+
+/** Deployed code and front ends call what they always called, with the same rights. */
+async function oldNamesWork(stack: Stack): Promise<void> {
+  await stack.gateway.reload();
+  const service = createClient(stack.apiUrl, stack.keys.secretKey);
+  const claimed = await service.rpc("get_queue_batch_v2", { p_batch_size: 1, p_manual: true });
+  assert.equal(claimed.error, null);
+  assert.deepEqual(claimed.data, []);
+  const read = await service.from("data_type_registry_v2").select("data_type");
+  assert.equal(read.error, null);
+  assert.equal(read.data!.length, 13);
+  const browser = createClient(stack.apiUrl, stack.keys.publishableKey);
+  const denied = await browser.rpc("get_queue_batch_v2", { p_batch_size: 1 });
+  assert.notEqual(denied.error, null);
+  const hidden = await browser.from("api_providers_v2").select("*");
+  assert.notEqual(hidden.error, null);
+}
+
+Deno.test("undo_finalize.sql brings back every name, and the history of migrations", () =>
+  withInstalled({ net: false, activeSymbols: 3 }, async ({ stack, sql, folder, finalize }) => {
+    await retireAll(sql);
+    const before = await fingerprint(sql);
+    const texts = await ownTexts(sql, "_v2");
+    const { migrations, undo } = await finalize();
+    await pushed(folder, stack);
+    assert.deepEqual(
+      (await suffixed(sql)).filter((name) =>
+        !/^(function|relation|column) (public\.|switchyard\.api_call_queue)\w*_v2|^The old name|queue-processor-v2|post_to_processor|processor_runs|old_names/
+          .test(name)
+      ),
+      [],
+    );
+    // A partition that is made meanwhile.
+    const [made] = await sql`select switchyard.make_queue_partition('2030-01-01')`;
+    assert.equal(made!.make_queue_partition, true);
+
+    // Also when the database calls the new Edge Functions already.
+    const script = await Deno.readTextFile(join(folder, undo));
+    await commit(folder);
+    const [switching] = (await finalize("--drop-old-names", "--deployed")).migrations;
+    await sql.unsafe(await Deno.readTextFile(join(folder, switching))).simple();
+    await sql.unsafe(script).simple();
+
+    const named2030 = ({ object }: { object: { identity: string } }) =>
+      object.identity.includes("20300101");
+    const differences = compareFingerprints(before, await fingerprint(sql))
+      .filter(({ object }) => object.kind !== "cron job");
+    assert.deepEqual(differences.filter((difference) => !named2030(difference)), []);
+    assert.ok(
+      differences.filter(named2030).every(({ object }) =>
+        object.identity.includes("api_call_queue_v2_20300101") ||
+        !object.identity.replace("switchyard.", "").startsWith("api_call_queue")
+      ),
+    );
+    assert.deepEqual(await ownTexts(sql, "_v2"), texts);
+    for (const name of [...migrations, ...await dropping(folder)]) {
+      await Deno.remove(join(folder, name));
+    }
+    assert.match(await pushed(folder, stack), /up to date/);
+  }));
+
+/** The migrations of `--drop-old-names`. */
+async function dropping(folder: string): Promise<string[]> {
+  return Object.keys(await tree(folder)).filter((path) =>
+    /_switchyard_(switch_functions|drop_old_names)\.sql$/.test(path)
+  );
+}
+
+/** What stands in comments, flags and settings. */
+async function ownTexts(sql: Sql, suffix: string): Promise<unknown> {
+  const comments = await sql`
+    select o.type, o.identity, d.description
+      from pg_description as d
+     cross join lateral pg_identify_object(d.classoid, d.objoid, d.objsubid) as o
+     where o.schema in ('public', 'switchyard') order by 1, 2, 3`;
+  const rows = await sql`
+    select (select jsonb_agg(to_jsonb(f) - 'updated_at' order by flag_name) from feature_flags as f) as flags,
+           (select jsonb_agg(s order by name) from switchyard.settings as s) as settings,
+           (select jsonb_agg(j order by job_name) from switchyard.cron_jobs as j) as jobs,
+           (select jsonb_agg(to_jsonb(r) - 'updated_at' order by data_type)
+              from public.${sql(`data_type_registry${suffix}`)} as r) as registry,
+           (select jsonb_agg(jsonb_build_array(jobname, schedule, command, active) order by jobname)
+              from cron.job) as cron`;
+  return { comments: [...comments], rows: [...rows] };
+}
+
+Deno.test("finalize refuses, and writes nothing, while anything stands in its way", () =>
+  withInstalled({ net: false, activeSymbols: 3 }, async ({ stack, sql, folder, finalize }) => {
+    const options = ["--workdir", folder, "--db-url", stack.databaseUrl];
+    const before = await tree(folder);
+    const refused = async (...more: string[]) => {
+      const message = await fail(yard(["finalize", ...options, ...more]));
+      assert.deepEqual(await tree(folder), before, message);
+      return message;
+    };
+    await sql`select switchyard.set_stage('quote', 'retired', 'test', '{}')`;
+    assert.match(
+      await refused(),
+      /Cannot finalize: 12 data types are not retired\n(.*\n)*.*profile is in legacy/,
+    );
+    assert.match(
+      await refused("--drop-old-names"),
+      /Cannot drop the old names: .* was not finalized/,
+    );
+    await retireAll(sql);
+    await sql.unsafe(`
+      create table public.api_call_queue (mine integer);
+      create function public.extend_leases(p_mine integer) returns integer language sql
+        set search_path = '' as $$ select 1 $$;
+      select cron.schedule('check-stale-data', '0 0 * * *', 'select 1');
+    `).simple();
+    const taken =
+      /relation api_call_queue\n(.*\n)*.*function extend_leases\(integer\)|cron job check-stale-data/;
+    assert.match(await refused(), taken);
+
+    // The migration by itself: pushed where it was not meant for.
+    const out = await Deno.makeTempDir();
+    try {
+      await sql`drop table public.api_call_queue`;
+      await sql`drop function public.extend_leases(integer)`;
+      await sql`select cron.unschedule('check-stale-data')`;
+      const { migrations } = await finalize("--out", out);
+      assert.deepEqual(await tree(folder), before);
+      const migration = await Deno.readTextFile(join(out, migrations[0]));
+      assert.ok(await Deno.stat(join(out, "supabase/functions/queue-processor/index.ts")));
+      await sql`select rollback_migration_v2('quote', 'test')`;
+      const objects = await fingerprint(sql);
+      await assert.rejects(
+        sql.unsafe(migration).simple(),
+        (error: postgres.PostgresError) =>
+          /not every data type is retired/.test(error.message) &&
+          error.detail === "quote is in legacy",
+      );
+      await retireAll(sql);
+      await sql`create table public.api_call_queue (mine integer)`;
+      await assert.rejects(
+        sql.unsafe(migration).simple(),
+        (error: postgres.PostgresError) =>
+          /names that are wanted are taken/.test(error.message) &&
+          error.detail === "table public.api_call_queue",
+      );
+      await sql`drop table public.api_call_queue`;
+      const differences = compareFingerprints(objects, await fingerprint(sql));
+      assert.deepEqual(differences.filter(({ object }) => object.kind !== "cron job"), []);
+    } finally {
+      await Deno.remove(out, { recursive: true });
+    }
+
+    await write(join(folder, "supabase/functions/queue-processor/index.ts"), "export {};\n");
+    const folderTaken = await fail(yard(["finalize", ...options, "--dry-run"]));
+    assert.match(
+      folderTaken,
+      /folders that are wanted are taken\n *supabase\/functions\/queue-processor/,
+    );
+    await Deno.remove(join(folder, "supabase/functions/queue-processor"), { recursive: true });
+    await write(join(folder, "mine.ts"), 'rpc("check_and_queue_stale_batch_v2");\n');
+    assert.match(
+      await fail(yard(["finalize", ...options])),
+      /it has changes that are not committed\n *\?\? mine\.ts/,
+    );
+    await commit(folder);
+    const { mentions } = await finalize("--dry-run");
+    assert.deepEqual(mentions, [{ path: "mine.ts", count: 1 }]);
+  }));
+
+Deno.test("a repository without Switchyard, or finalized, is told so", () =>
+  withFolder(async (folder) => {
+    await makeNewProject(folder);
+    assert.match(
+      await fail(yard(["finalize", "--workdir", folder])),
+      /Cannot finalize: Switchyard is not installed in/,
+    );
+    await makeInstalledProject(join(folder, "installed"));
+    const installed = join(folder, "installed");
+    const manifestFile = join(installed, "supabase", "switchyard.json");
+    const manifest = JSON.parse(await Deno.readTextFile(manifestFile));
+    const finalized = { migrations: [], functions: ["queue-processor"], oldNamesDropped: false };
+    await write(manifestFile, JSON.stringify({ ...manifest, finalized }));
+    assert.match(await fail(yard(["install", "--workdir", installed])), /it was finalized/);
+  }));
+
+/** Files that go through most of the names; `npm test -- --finalized` runs all tests. */
+const SOME_DATABASE_TESTS = [
+  "claim.sql",
+  "enqueue.sql",
+  "feature_flags.sql",
+  "privileges.sql",
+  "registry.sql",
+  "runbook.sql",
+  "settle_rows.sql",
+  "staleness_check.sql",
+];
+
+Deno.test("database tests pass on the names without suffix, in a database made anew", () =>
+  withFolder(async (folder) => {
+    await makeFinalizedCopy(CHECKOUT, folder);
+    const tests = join(folder, "some_tests");
+    await Deno.mkdir(tests);
+    for (const file of SOME_DATABASE_TESTS) {
+      await Deno.copyFile(join(folder, "supabase", "tests", file), join(tests, file));
+    }
+    await withStack({ projectDir: folder, cron: false, net: false }, async ({ stack, sql }) => {
+      assert.deepEqual(await suffixed(sql), []);
+      const report = await runPgtap(stack.databaseUrl, tests);
+      const problems = report.files.flatMap(({ file, problems }) =>
+        problems.map((problem) => `${file}: ${problem}`)
+      );
+      assert.deepEqual([...problems, ...report.problems], []);
+      assert.ok(report.passed > 100);
+    });
+  }));
