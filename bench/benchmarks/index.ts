@@ -6,6 +6,7 @@ import { enqueueBenchmark } from "./enqueue.ts";
 import { latencyBenchmark } from "./latency.ts";
 import { limitsBenchmark } from "./limits.ts";
 import { millionBenchmark } from "./million.ts";
+import { rollbackBenchmark } from "./rollback.ts";
 import { snapshotBenchmark } from "./snapshot.ts";
 import { stalenessBenchmark } from "./staleness.ts";
 
@@ -15,6 +16,7 @@ export const serverBenchmarks: readonly Benchmark[] = [
   claimSettleBenchmark,
   snapshotBenchmark,
   millionBenchmark,
+  rollbackBenchmark,
   stalenessBenchmark,
 ];
 
