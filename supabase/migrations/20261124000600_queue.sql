@@ -336,6 +336,8 @@ begin
       ('call grants',
        'delete from switchyard.call_grants as g where g.bucket < $1 and g.in_flight_until < $1', v_hour_ago),
       ('failed attempts', 'delete from switchyard.failed_attempts as f where f.bucket < $1', v_hour_ago),
+      ('job outcomes', 'delete from switchyard.job_outcomes as o where o.finished_at < $1',
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('outcome_retention_days'))),
       ('gate verdicts', 'delete from switchyard.gate_verdicts as v where v.checked_at < $1',
        clock_timestamp() - make_interval(days => switchyard.setting_integer('verdict_retention_days'))),
       ('resolved alerts', 'delete from switchyard.alerts as a where a.resolved_at < $1',
@@ -361,7 +363,7 @@ begin
 end
 $$;
 comment on function public.prune_queue_history_v2() is
-  'Deletes what is past its retention (switchyard.settings): jobs by state, usage, events, processor runs, the ledger, verdicts of gates, resolved alerts, the run details of Switchyard''s own cron jobs, freshness samples and shadow results. Returns rows removed of each kind. Safe to call at any time. For postgres.';
+  'Deletes what is past its retention (switchyard.settings): jobs by state, usage, events, processor runs, the ledger, outcomes of jobs, verdicts of gates, resolved alerts, the run details of Switchyard''s own cron jobs, freshness samples and shadow results. Returns rows removed of each kind. Safe to call at any time. For postgres.';
 
 create function public.compact_queue_v2()
 returns boolean

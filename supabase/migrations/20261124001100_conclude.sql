@@ -29,6 +29,19 @@ $$;
 comment on function switchyard.with_error(jsonb, jsonb) is
   'The errors of a job and one more; the latest 20 are kept.';
 
+-- A row per batch and data type, not per job: an index over the finished jobs by data type and time would
+-- cost a claim and settle more than this and its readers together.
+create table switchyard.job_outcomes (
+  data_type text not null,
+  finished_at timestamptz not null default clock_timestamp(),
+  completed integer not null,
+  failed integer not null
+);
+comment on table switchyard.job_outcomes is
+  'How many jobs of a data type each settle completed and failed for good, manual and cancelled ones aside: what gates and the guard go by. Kept for outcome_retention_days.';
+
+create index job_outcomes_data_type_idx on switchyard.job_outcomes (data_type, finished_at);
+
 -- Planner settings: as for claims (switchyard.mark_jobs).
 create function switchyard.conclude_jobs(p_conclusions switchyard.job_conclusion[])
 returns void
@@ -65,6 +78,14 @@ begin
        and q.finished_at = 'infinity'
     returning q.*, c.status as final_status, c.attempts_added, c.error as final_error,
               c.rows_written as final_rows, c.vendor_calls as added_calls, c.vendor_bytes as added_bytes
+  ),
+  counted as (
+    insert into switchyard.job_outcomes (data_type, completed, failed)
+    select f.data_type, count(*) filter (where f.final_status = 'completed'),
+           count(*) filter (where f.final_status = 'failed')
+      from finished as f
+     where f.source <> 'manual' and f.final_error ->> 'code' is distinct from 'cancelled'
+     group by f.data_type
   )
   insert into public.api_call_queue_v2 (
     id, symbol, data_type, provider, source, priority, status, attempts, run_after, claimed_by,
@@ -82,7 +103,7 @@ begin
 end
 $$;
 comment on function switchyard.conclude_jobs(switchyard.job_conclusion[]) is
-  'Moves jobs on: back to pending in the live partition, or out of it into the partition of today. The caller holds their row locks and has checked their leases.';
+  'Moves jobs on: back to pending in the live partition, or out of it into the partition of today, with their numbers into switchyard.job_outcomes. The caller holds their row locks and has checked their leases.';
 
 create function switchyard.retry_at(p_attempts integer)
 returns timestamptz
@@ -131,6 +152,10 @@ create type switchyard.held_result as (
 );
 comment on type switchyard.held_result is
   'One settle result whose lease holds, beside what the queue knows of its job; destination as switchyard.destination says.';
+
+alter table switchyard.job_outcomes enable row level security;
+revoke all on table switchyard.job_outcomes from public, anon, authenticated, service_role;
+grant insert on table switchyard.job_outcomes to service_role;
 
 revoke all on function
   switchyard.with_error(jsonb, jsonb),

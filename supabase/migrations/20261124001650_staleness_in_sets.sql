@@ -196,7 +196,7 @@ begin
   for v_type in
     select r.*
       from public.data_type_registry_v2 as r
-     where r.stage in ('canary', 'live')
+     where r.stage in ('canary', 'live', 'retired')
        and (p_kind = 'demand' or r.refresh_strategy in ('scheduled', 'hybrid'))
      order by r.priority desc, r.data_type
   loop
@@ -300,7 +300,7 @@ as $$
   select * from switchyard.staleness_pass('demand')
 $$;
 comment on function public.check_and_queue_stale_data_from_presence_v2() is
-  'Queues what viewers look at (active_subscriptions_v2 and row-change subscribers, as the settings say) and what is stale: one statement per data type in stage canary or live. Called by cron each minute. Returns per type the new jobs, or why there are none. Does nothing while use_queue_system or use_new_staleness_check is off. For postgres.';
+  'Queues what viewers look at (active_subscriptions_v2 and row-change subscribers, as the settings say) and what is stale: one statement per data type in stage canary, live or retired. Called by cron each minute. Returns per type the new jobs, or why there are none. Does nothing while use_queue_system or use_new_staleness_check is off. For postgres.';
 
 create function public.queue_scheduled_refreshes_v2()
 returns table (data_type text, queued integer, reason text)

@@ -413,7 +413,7 @@ declare
   v_served text[];
   v_wanted text;
   v_done jsonb;
-  v_report jsonb := '[]';
+  v_report jsonb := '[]'::jsonb;
 begin
   -- A loop, because pg_cron changes one job per call. Later saves first: when two are of one job that
   -- was removed and made again in between, the later definition is the one to bring back.

@@ -183,7 +183,7 @@ begin
 end
 $$;
 comment on function switchyard.follow_legacy_names() is
-  'Trigger: when the registry learns or forgets a legacy job, it rests or runs as the stages and flags want it.';
+  'Trigger: when the registry learns of a data type, or of a legacy job, or forgets one, the jobs rest or run as the stages and flags want it.';
 
 create trigger follow_legacy_names
   after update of edge_function_name, legacy_cron_jobs, legacy_functions on public.data_type_registry_v2
@@ -191,6 +191,11 @@ create trigger follow_legacy_names
   when ((new.edge_function_name, new.legacy_cron_jobs, new.legacy_functions)
         is distinct from (old.edge_function_name, old.legacy_cron_jobs, old.legacy_functions))
   execute function switchyard.follow_legacy_names();
+
+-- A job that rests for a type in live may be that of the new one too.
+create trigger follow_new_type
+  after insert on public.data_type_registry_v2
+  for each row execute function switchyard.follow_legacy_names();
 
 create function switchyard.write_migration_event(
   p_kind text,
@@ -224,8 +229,7 @@ $$;
 comment on function switchyard.write_migration_event(text, text, text, text, text, jsonb) is
   'Appends one row to switchyard.migration_events, with who did it; forced and automatic are taken out of the detail.';
 
--- Planner settings: by the index on (data_type, symbol) rows are locked in its order, as all that lock
--- several jobs lock them.
+-- Planner settings: by the index on (data_type, symbol), not through the whole queue.
 create function switchyard.cancel_pending_jobs(p_data_type text, p_manual_too boolean)
 returns integer
 language plpgsql
@@ -238,13 +242,22 @@ declare
   v_cancelled integer;
 begin
   delete from switchyard.missing_parents as m where m.data_type = p_data_type;
+  -- Nothing is waited for: the way back must not hang on, or deadlock with, a claim or an enqueue. A job
+  -- that is locked is being claimed, and then writes nothing, or is left for guard_migrations_v2.
   -- What was never tried leaves nothing behind: a hundred thousand rows of history would say no more
   -- than their number does.
-  with gone as (
-    delete from switchyard.api_call_queue_v2_live as q
+  with free as materialized (
+    select q.id
+      from switchyard.api_call_queue_v2_live as q
      where q.data_type = p_data_type
        and q.status = 'pending'
        and (p_manual_too or q.source <> 'manual')
+       for update skip locked
+  ),
+  gone as (
+    delete from switchyard.api_call_queue_v2_live as q
+     using free
+     where q.id = free.id and q.finished_at = 'infinity'
     returning q.*
   ),
   kept as (
@@ -271,7 +284,7 @@ begin
 end
 $$;
 comment on function switchyard.cancel_pending_jobs(text, boolean) is
-  'Takes all pending jobs of a data type out of the queue; those that were tried before end in the history as failed with the code cancelled. Returns their number.';
+  'Takes the pending jobs of a data type out of the queue, but for those that another session has locked; those that were tried before end in the history as failed with the code cancelled. Returns their number.';
 
 create function switchyard.report_uncovered_types(p_data_types text[])
 returns text[]
@@ -338,11 +351,6 @@ begin
     return null;
   end if;
 
-  -- Before any registry row is locked: a settle may hold jobs and wait for such a row. Who moves several
-  -- types has cancelled the jobs of all of them first.
-  if p_to_stage = 'legacy' and not p_detail ? 'cancelled_jobs' then
-    v_detail := v_detail || jsonb_build_object('cancelled_jobs', switchyard.cancel_pending_jobs(p_data_type, true));
-  end if;
   perform set_config('switchyard.moves_stage', p_data_type, true);
   update public.data_type_registry_v2 as r
      set stage = p_to_stage, stage_entered_at = clock_timestamp()
@@ -355,6 +363,7 @@ begin
   v_detail := v_detail || jsonb_build_object('legacy_jobs', switchyard.settle_legacy_jobs(array[p_data_type]));
   if p_to_stage = 'legacy' then
     v_detail := v_detail || jsonb_build_object(
+      'cancelled_jobs', switchyard.cancel_pending_jobs(p_data_type, true),
       'uncovered', switchyard.report_uncovered_types(
         case when v_from_stage in ('live', 'retired') then array[p_data_type] end));
   end if;
@@ -514,7 +523,6 @@ declare
   v_turned_on text[];
   v_data_type text;
   v_queue_is_on boolean := public.is_feature_enabled('use_queue_system');
-  v_cancelled jsonb;
   v_refused text[] := '{}'::text[];
   v_message text;
   v_detail text;
@@ -530,15 +538,6 @@ begin
     return null;
   end if;
 
-  -- Of all of them before the first registry row is locked (see switchyard.set_stage).
-  select coalesce(jsonb_object_agg(moving.data_type, switchyard.cancel_pending_jobs(moving.data_type, true)), '{}')
-    into v_cancelled
-    from (
-      select r.data_type
-        from public.data_type_registry_v2 as r
-       where 'use_queue_for_' || r.data_type = any (v_turned_off) and r.stage in ('live', 'retired')
-       order by r.data_type
-    ) as moving;
   -- Loops over data types, because each moves by itself.
   for v_data_type in
     select r.data_type
@@ -547,8 +546,7 @@ begin
      order by r.data_type
   loop
     perform switchyard.set_stage(
-      v_data_type, 'legacy', format('use_queue_for_%s was turned off', v_data_type),
-      jsonb_build_object('cancelled_jobs', v_cancelled -> v_data_type));
+      v_data_type, 'legacy', format('use_queue_for_%s was turned off', v_data_type));
   end loop;
 
   -- Off wins over on.

@@ -18,9 +18,7 @@ create function pg_temp.make_ready(p_data_type text) returns void language sql a
   select switchyard.set_stage(p_data_type, 'canary');
   update public.data_type_registry_v2 set gate_settings = '{"soak_hours": 0, "least_sample": 1, "most_age_ttls": 1000}'
    where data_type = p_data_type;
-  insert into public.api_call_queue_v2 (symbol, data_type, provider, source, priority, status, finished_at)
-  select 'FM-1', r.data_type, r.provider, 'scheduled', 0, 'completed', clock_timestamp()
-    from public.data_type_registry_v2 as r where r.data_type = p_data_type;
+  insert into switchyard.job_outcomes (data_type, completed, failed) values (p_data_type, 1000, 0);
   insert into switchyard.freshness_samples (
     data_type, stage, symbols_known, left_out, rows, stale_rows, very_stale_rows, p95_age_seconds, max_age_seconds, duration_ms)
   values (p_data_type, 'canary', 1, 0, 1, 0, 0, 1, 1, 1)

@@ -1,6 +1,6 @@
 -- What people do to a legacy job while Switchyard holds it paused.
 begin;
-select plan(31);
+select plan(33);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -135,6 +135,29 @@ select is(pg_temp.job('elsewhere'), 'paused', '… and is paused as others are')
 select cron.unschedule('elsewhere');
 select switchyard.set_stage('exchange-variants', 'legacy');
 select is((select database from cron.job where jobname = 'elsewhere' and active), 'template1', '… and comes back where it was');
+
+-- Every few seconds, where pg_cron can do that.
+create function pg_temp.schedule_seconds() returns text language plpgsql as $$
+begin
+  perform cron.schedule('half-minute', '30 seconds', '/functions/v1/fetch-fmp-revenue-segmentation');
+  perform switchyard.set_stage('revenue-segmentation', 'live');
+  perform cron.unschedule('half-minute');
+  perform switchyard.set_stage('revenue-segmentation', 'legacy');
+  return (select schedule || ' ' || active from cron.job where jobname = 'half-minute');
+exception when others then
+  return sqlerrm;
+end $$;
+select is(pg_temp.schedule_seconds(),
+  case when exists (select 1 from pg_extension where extname = 'pg_cron' and extversion ~ '^1\.[0-4]\M') then 'invalid schedule: 30 seconds'
+       else '30 seconds true' end, 'a schedule in seconds comes back as it was');
+
+-- A new data type that shares a job which rests.
+select switchyard.set_stage('shares-float', 'live');
+select switchyard.set_stage('shares-float-all', 'live');
+insert into public.data_type_registry_v2
+select (jsonb_populate_record(r, '{"data_type": "float-of-a-third-kind", "stage": "legacy", "legacy_cron_jobs": []}')).*
+  from public.data_type_registry_v2 as r where r.data_type = 'shares-float';
+select is(pg_temp.job('daily-fetch-fmp-shares-float'), 'active', 'a job that rests runs again when a new data type needs it');
 
 -- What cannot be had back is an alert, and keeps nothing else from coming back.
 select switchyard.set_stage('financial-statements', 'live');

@@ -1,6 +1,6 @@
 -- Retired: the legacy jobs are gone from cron.job, and come back from what was saved.
 begin;
-select plan(17);
+select plan(19);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -15,6 +15,13 @@ select is(pg_temp.job('hourly-fetch-fmp-profiles'), 'gone', 'retired unschedules
 select results_eq(
   $$select found_active, is_scheduled, schedule from switchyard.saved_cron_jobs where released_at is null$$,
   $$values (true, false, '0 * * * *')$$, '… and keeps its definition');
+
+select results_eq(
+  $$select data_type, reason from public.check_and_queue_stale_data_from_presence_v2()$$, $$values ('profile', null::text)$$,
+  '… while the queue looks after what viewers see of it');
+select results_eq(
+  $$select data_type, reason from public.queue_scheduled_refreshes_v2()$$, $$values ('profile', null::text)$$,
+  '… and after its schedule');
 
 -- Shared with a type that is not retired.
 select switchyard.set_stage('shares-float', 'retired');

@@ -112,10 +112,8 @@ export function conductorOperation(random: Random, world: World): Operation {
       name: `${dataType} fails, and the guard sees it`,
       run: async (sql) => {
         await sql`
-          insert into public.api_call_queue_v2 (symbol, data_type, provider, source, priority, status, finished_at)
-          select 'F' || n, r.data_type, r.provider, 'scheduled', 0, 'failed', clock_timestamp()
-            from public.data_type_registry_v2 as r, generate_series(1, 10) as n
-           where r.data_type = ${dataType}`;
+          insert into switchyard.job_outcomes (data_type, completed, failed)
+          values (${dataType}, 0, 10)`;
         await sql`select from public.guard_migrations_v2()`;
       },
     }),
@@ -140,10 +138,8 @@ export async function makeReady(sql: Sql | TransactionSql, dataType: string): Pr
        set gate_settings = '{"soak_hours": 0, "least_sample": 1, "error_rate": 1, "most_pending": 1000000, "auto_rollback": 1}'
      where data_type = ${dataType}`;
   await sql`
-    insert into public.api_call_queue_v2 (symbol, data_type, provider, source, priority, status, finished_at)
-    select 'R1', r.data_type, r.provider, 'scheduled', 0, 'completed', clock_timestamp()
-      from public.data_type_registry_v2 as r
-     where r.data_type = ${dataType}`;
+    insert into switchyard.job_outcomes (data_type, completed, failed)
+    values (${dataType}, 1000, 0)`;
   await sql`
     insert into switchyard.freshness_samples (
       data_type, stage, symbols_known, left_out, rows, stale_rows, very_stale_rows, p95_age_seconds,
