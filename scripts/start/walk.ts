@@ -50,9 +50,8 @@ export async function installBeside({ stack, sql, terminal, symbols, signal }: W
   );
   const flags = await sql<{ flag_name: string; enabled: boolean }[]>`
     select flag_name, enabled from public.feature_flags order by flag_name`;
-  terminal.fact(
-    `flags: ${flags.map((flag) => `${flag.flag_name} ${flag.enabled ? "on" : "off"}`).join(", ")}`,
-  );
+  const on = flags.filter(({ enabled }) => enabled).map(({ flag_name }) => flag_name);
+  terminal.fact(`flags: ${flags.length}, ${on.length === 0 ? "all off" : `on: ${on.join(", ")}`}`);
   await waitForLegacyQuotes({
     sql,
     terminal,

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { addCounts, type Counts, noCounts } from "./counts.ts";
 
 /** Tests that run beside the others, by how their path begins: they mostly wait, for the clock or for one process. */
-const LANES = ["waiting/limit", "waiting/faults", "integration/", "yard/"];
+const LANES = ["waiting/limit", "waiting/faults", "integration/", "conductor/", "yard/"];
 
 /**
  * Runs the Deno tests below `tests/`, printing as they go; the output of the lanes beside them comes

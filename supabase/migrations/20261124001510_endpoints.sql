@@ -62,7 +62,7 @@ begin
      and r.started_at <= excluded.started_at - v_pause
      and r.run_id <> excluded.run_id;
   if found then
-    return '{"started": true}';
+    return jsonb_build_object('started', true);
   end if;
 
   select r.* into v_run from switchyard.endpoint_runs as r where r.endpoint = p_endpoint;

@@ -27,7 +27,7 @@ comment on column switchyard.freshness_samples.rows is
 comment on column switchyard.freshness_samples.stale_rows is
   'Judged symbols that are older than the TTL, of unknown age, or without rows.';
 comment on column switchyard.freshness_samples.very_stale_rows is
-  'Judged symbols with rows that are older than twice the TTL or of unknown age.';
+  'Judged symbols with rows that are older than most_age_ttls (a gate setting) TTLs, or of unknown age.';
 comment on column switchyard.freshness_samples.duration_ms is
   'How long the sample took. In other stages than canary and live a type is sampled so rarely that this takes at most freshness_time_percent of the time.';
 
@@ -76,7 +76,6 @@ stable
 set search_path = ''
 as $$
 declare
-  v_known_column text := switchyard.setting('known_symbols_column') #>> '{}';
   v_is_served boolean := p_type.stage in ('canary', 'live', 'retired');
   v_symbols_sql text;
 begin
@@ -203,7 +202,7 @@ begin
       select count(*), count(*) filter (where j.is_out),
              count(*) filter (where not j.is_out and j.has_rows),
              count(*) filter (where not j.is_out and not coalesce(j.age <= $3, false)),
-             count(*) filter (where not j.is_out and j.has_rows and not coalesce(j.age <= 2 * $3, false)),
+             count(*) filter (where not j.is_out and j.has_rows and not coalesce(j.age <= $4 * $3, false)),
              percentile_disc(0.5) within group (order by j.age) filter (where not j.is_out),
              percentile_disc(0.95) within group (order by j.age) filter (where not j.is_out),
              max(j.age) filter (where not j.is_out)
@@ -214,7 +213,8 @@ begin
          else format('public.%I(a.symbol)', p_type.condition_function) end)
     into v_sample.symbols_known, v_sample.left_out, v_sample.rows, v_sample.stale_rows, v_sample.very_stale_rows,
          v_sample.p50_age_seconds, v_sample.p95_age_seconds, v_sample.max_age_seconds
-    using v_started_at, p_type.stage_entered_at, p_type.default_ttl_minutes * 60::double precision;
+    using v_started_at, p_type.stage_entered_at, p_type.default_ttl_minutes * 60::double precision,
+          switchyard.gate_setting(p_type, 'most_age_ttls')::double precision;
   v_sample.data_type := p_type.data_type;
   v_sample.stage := p_type.stage;
   v_sample.sampled_at := v_started_at;

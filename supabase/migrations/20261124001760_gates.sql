@@ -1,7 +1,7 @@
 -- Adds the gates between stages, alerts, and the view of where every data type stands. Nothing moves.
 
 insert into switchyard.settings (name, value, lowest, highest, description) values
-  ('gate_soak_hours', '24', 0, 8760, 'A data type stays in a stage for so long before it moves on; the error rate looks back no further'),
+  ('gate_soak_hours', '24', 0, 8760, 'A data type stays in a stage for so long before it moves on; the error rate looks back no further, and no further than outcome_retention_days'),
   ('gate_least_sample', '100', 1, 1000000, 'Comparisons wanted before canary, and finished canary jobs before live'),
   ('gate_least_sample_global', '5', 1, 1000000, 'The same for data types without symbols'),
   ('gate_match_rate', '0.995', 0, 1, 'Share of the comparisons in shadow that must match'),
@@ -13,6 +13,7 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('gate_auto_rollback', '1', 0, 1, '1: a breach in canary or live rolls the data type back by itself; 0: it only opens an alert'),
   ('gate_breach_minutes', '5', 1, 1440, 'A breach lasts for so long before anything is rolled back'),
   ('gate_breach_least_failures', '5', 1, 1000000, 'Fewer failed jobs than this are never a breach'),
+  ('outcome_retention_days', '3', 1, 365, 'How many jobs were completed and failed is kept per settle for this many days'),
   ('verdict_retention_days', '90', 1, 3650, 'Verdicts of gates and resolved alerts are kept for this many days');
 
 create table switchyard.alerts (
@@ -84,7 +85,7 @@ create table switchyard.gate_verdicts (
   migration_event_id bigint references switchyard.migration_events (id)
 );
 comment on table switchyard.gate_verdicts is
-  'Verdicts of gates with the numbers that they saw: of every move, of every call of migration_gates_v2, and by guard_migrations_v2 whenever one changes.';
+  'Verdicts of gates with the numbers that they saw: of every move, of migration_gates_v2 (at most one a minute unless it changes), and by guard_migrations_v2 whenever one changes.';
 comment on column switchyard.gate_verdicts.migration_event_id is
   'The move that the verdict was asked for; null when it was only looked at.';
 
@@ -149,26 +150,15 @@ stable
 set search_path = ''
 as $$
 begin
-  -- The latest 20,000 say enough; more of them would only cost.
-  select count(*), count(*) filter (where latest.status = 'failed'),
-         max(latest.finished_at) filter (where latest.status = 'failed')
+  select coalesce(sum(o.completed + o.failed), 0), coalesce(sum(o.failed), 0),
+         max(o.finished_at) filter (where o.failed > 0)
     into finished, failed, last_failed_at
-    from (
-      select q.status, q.finished_at
-        from public.api_call_queue_v2 as q
-       where q.data_type = p_data_type
-         and q.finished_at > p_since
-         and q.finished_at < 'infinity'
-         and q.source <> 'manual'
-         -- Nobody failed at what was called off.
-         and not (q.status = 'failed' and coalesce(q.errors -> -1 ->> 'code', '') = 'cancelled')
-       order by q.finished_at desc
-       limit 20000
-    ) as latest;
+    from switchyard.job_outcomes as o
+   where o.data_type = p_data_type and o.finished_at > p_since;
 end
 $$;
 comment on function switchyard.recent_outcomes(text, timestamptz) is
-  'How many jobs of a data type finished since a time, and how many of them failed; manual and cancelled ones aside, at most the latest 20,000.';
+  'How many jobs of a data type finished since a time, and how many of them failed; manual and cancelled ones aside.';
 
 create function switchyard.gate_registry(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -186,7 +176,7 @@ $$;
 comment on function switchyard.gate_registry(public.data_type_registry_v2) is
   'Gate: the registry row has no problem. Cannot be forced.';
 
-create function switchyard.gate_flags()
+create function switchyard.gate_flags(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
 language plpgsql
 stable
@@ -195,6 +185,8 @@ as $$
 declare
   v_queue boolean := public.is_feature_enabled('use_queue_system');
   v_staleness boolean := public.is_feature_enabled('use_new_staleness_check');
+  v_refusal text := case when p_type.paused then 'the data type is paused'
+                         else switchyard.provider_refusal(p_type.provider) end;
   v_resting text;
 begin
   select string_agg(format('cron job "%s" is not active', own.job_name), ', ' order by own.job_name)
@@ -203,18 +195,20 @@ begin
    where own.refreshes
      and not exists (select 1 from cron.job as j where j.jobname::text = own.job_name and j.active);
   return (
-    'flags', v_queue and v_staleness and v_resting is null,
+    'flags', v_queue and v_staleness and v_resting is null and v_refusal is null,
     concat_ws(', ',
       case when v_queue then 'use_queue_system on' else 'use_queue_system off' end,
       case when v_staleness then 'use_new_staleness_check on' else 'use_new_staleness_check off' end,
-      case when v_queue and v_staleness then v_resting end),
-    'both on, and the v2 cron jobs active',
-    'Run update feature_flags set enabled = true where flag_name in (''use_queue_system'', ''use_new_staleness_check'')',
+      case when v_queue and v_staleness then v_resting end, v_refusal),
+    'both on, the v2 cron jobs active, claims open',
+    case when v_queue and v_staleness and v_resting is null
+         then format('See select * from api_providers_v2 where provider = %L', p_type.provider)
+         else 'Run update feature_flags set enabled = true where flag_name in (''use_queue_system'', ''use_new_staleness_check'')' end,
     jsonb_build_object('use_queue_system', v_queue, 'use_new_staleness_check', v_staleness))::switchyard.gate_result;
 end
 $$;
-comment on function switchyard.gate_flags() is
-  'Gate: the queue runs, so that it can refresh what the legacy jobs leave to it.';
+comment on function switchyard.gate_flags(public.data_type_registry_v2) is
+  'Gate: the queue runs, and neither the data type nor its provider is held back, so that it can refresh what the legacy jobs leave to it.';
 
 create function switchyard.gate_stage(p_type public.data_type_registry_v2, p_to_stage text)
 returns switchyard.gate_result
@@ -342,6 +336,19 @@ $$;
 comment on function switchyard.canary_symbols(public.data_type_registry_v2, integer) is
   'How many symbols are in the canary share of a data type; counts no further than p_most.';
 
+create function switchyard.nothing_to_compare(p_gate text)
+returns switchyard.gate_result
+language sql
+immutable
+set search_path = ''
+as $$
+  select (
+    p_gate, true, 'nothing to compare: its Edge Function writes the rows itself', 'nothing',
+    'Watch the canary more closely', '{}'::jsonb)::switchyard.gate_result
+$$;
+comment on function switchyard.nothing_to_compare(text) is
+  'Verdict of the gates about shadow for a data type with the fetcher edge-function: the function that refreshes it is that of the legacy job.';
+
 create function switchyard.gate_sample(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
 language plpgsql
@@ -354,6 +361,9 @@ declare
          then 'least_sample_global' else 'least_sample' end);
   v_found integer;
 begin
+  if p_type.stage = 'shadow' and p_type.fetcher = 'edge-function' then
+    return switchyard.nothing_to_compare('sample');
+  end if;
   if p_type.stage = 'shadow' then
     select t.matches + t.mismatches into v_found
       from switchyard.shadow_tally(p_type.data_type, p_type.stage_entered_at) as t;
@@ -367,17 +377,8 @@ begin
   -- Each symbol of a small share is fetched once in its TTL: one job of each will do.
   v_wanted := least(v_wanted, greatest(switchyard.canary_symbols(p_type, v_wanted),
                                        switchyard.gate_setting(p_type, 'least_sample_global')));
-  select count(*) into v_found
-    from (
-      select 1
-        from public.api_call_queue_v2 as q
-       where q.data_type = p_type.data_type
-         and q.finished_at > p_type.stage_entered_at
-         and q.finished_at < 'infinity'
-         and q.status = 'completed'
-         and q.source <> 'manual'
-       limit v_wanted
-    ) as enough;
+  select least(o.finished - o.failed, v_wanted) into v_found
+    from switchyard.recent_outcomes(p_type.data_type, p_type.stage_entered_at) as o;
   return (
     'sample', v_found >= v_wanted, format('%s completed jobs', v_found), format('%s completed jobs', v_wanted),
     format('Wait for more, or raise canary_percent (%s %% now)', p_type.canary_percent),
@@ -400,6 +401,9 @@ declare
   v_mismatches bigint;
   v_rate numeric;
 begin
+  if p_type.fetcher = 'edge-function' then
+    return switchyard.nothing_to_compare('match_rate');
+  end if;
   select t.matches, t.mismatches into v_matches, v_mismatches
     from switchyard.shadow_tally(p_type.data_type, p_type.stage_entered_at) as t;
   v_rate := v_matches::numeric / nullif(v_matches + v_mismatches, 0);
@@ -608,7 +612,7 @@ begin
   foreach v_gate in array switchyard.gates_for(p_to_stage) loop
     return next case v_gate
       when 'registry' then switchyard.gate_registry(v_type)
-      when 'flags' then switchyard.gate_flags()
+      when 'flags' then switchyard.gate_flags(v_type)
       when 'stage' then switchyard.gate_stage(v_type, p_to_stage)
       when 'legacy_jobs' then switchyard.gate_legacy_jobs(v_type, p_to_stage)
       when 'soak_time' then switchyard.gate_soak_time(v_type)
@@ -645,19 +649,25 @@ begin
     data_type, to_stage, gate, holds, found, wanted, numbers, migration_event_id)
   select p_data_type, p_to_stage, g.gate, g.holds, g.found, g.wanted, g.numbers, p_migration_event_id
     from unnest(p_gates) as g
-   where not p_only_changed
-      or g.holds is distinct from (
-        select v.holds
-          from switchyard.gate_verdicts as v
-         where v.data_type = p_data_type and v.to_stage = p_to_stage and v.gate = g.gate
-         order by v.id desc
-         limit 1);
+   where p_migration_event_id is not null
+      -- Who asks again and again does not fill the table.
+      or not exists (
+        select 1
+          from (
+            select v.holds, v.checked_at
+              from switchyard.gate_verdicts as v
+             where v.data_type = p_data_type and v.to_stage = p_to_stage and v.gate = g.gate
+             order by v.id desc
+             limit 1
+          ) as last
+         where last.holds = g.holds
+           and (p_only_changed or last.checked_at > clock_timestamp() - interval '1 minute'));
   get diagnostics v_stored = row_count;
   return v_stored;
 end
 $$;
 comment on function switchyard.store_verdicts(text, text, switchyard.gate_result[], bigint, boolean) is
-  'Keeps verdicts of gates, all of them or only those that differ from the last one; returns how many.';
+  'Keeps verdicts of gates: of a move all; else only those that differ from the last one, or with p_only_changed false those whose last one is a minute old too. Returns how many.';
 
 create function public.migration_gates_v2(p_data_type text, p_to_stage text default null)
 returns table (gate text, holds boolean, found text, wanted text, hint text)
@@ -693,7 +703,7 @@ begin
 end
 $$;
 comment on function public.migration_gates_v2(text, text) is
-  'The gates before the next stage of a data type, or before the given one: whether each holds, with what was found and what is wanted, and what to do if not. Keeps the verdicts in switchyard.gate_verdicts. No rows for a retired type. Raises SY008 (unknown data type), SY023 (no such stage). For postgres.';
+  'The gates before the next stage of a data type, or before the given one: whether each holds, with what was found and what is wanted, and what to do if not. Keeps the verdicts in switchyard.gate_verdicts, of each gate one a minute at most unless it changes. No rows for a retired type. Raises SY008 (unknown data type), SY023 (no such stage). For postgres.';
 
 create view public.migration_status_v2
 with (security_invoker = true)
@@ -755,11 +765,12 @@ revoke all on function
   switchyard.gate_setting(public.data_type_registry_v2, text),
   switchyard.recent_outcomes(text, timestamptz),
   switchyard.gate_registry(public.data_type_registry_v2),
-  switchyard.gate_flags(),
+  switchyard.gate_flags(public.data_type_registry_v2),
   switchyard.gate_stage(public.data_type_registry_v2, text),
   switchyard.gate_legacy_jobs(public.data_type_registry_v2, text),
   switchyard.gate_soak_time(public.data_type_registry_v2),
   switchyard.canary_symbols(public.data_type_registry_v2, integer),
+  switchyard.nothing_to_compare(text),
   switchyard.gate_sample(public.data_type_registry_v2),
   switchyard.gate_match_rate(public.data_type_registry_v2),
   switchyard.gate_error_rate(public.data_type_registry_v2),

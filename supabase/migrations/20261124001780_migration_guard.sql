@@ -18,24 +18,16 @@ declare
 begin
   -- The jobs of the last minutes; of a type that is refreshed seldom the last 50, of a day at most. Old
   -- failures alone are no breach: the last one has to be of these minutes.
-  select count(*), count(*) filter (where latest.status = 'failed'),
-         max(latest.finished_at) filter (where latest.status = 'failed')
+  select sum(latest.completed + latest.failed), sum(latest.failed),
+         max(latest.finished_at) filter (where latest.failed > 0)
     into v_finished, v_failed, v_last_failed_at
     from (
-      select q.status, q.finished_at, row_number() over (order by q.finished_at desc) as nth
-        from (
-          select j.status, j.finished_at
-            from public.api_call_queue_v2 as j
-           where j.data_type = p_type.data_type
-             and j.finished_at > v_earliest
-             and j.finished_at < 'infinity'
-             and j.source <> 'manual'
-             and not (j.status = 'failed' and coalesce(j.errors -> -1 ->> 'code', '') = 'cancelled')
-           order by j.finished_at desc
-           limit 20000
-        ) as q
+      select o.finished_at, o.completed, o.failed,
+             sum(o.completed + o.failed) over (order by o.finished_at desc) as up_to_here
+        from switchyard.job_outcomes as o
+       where o.data_type = p_type.data_type and o.finished_at > v_earliest
     ) as latest
-   where latest.nth <= 50 or latest.finished_at > v_since;
+   where latest.up_to_here <= 50 or latest.finished_at > v_since;
   if v_failed >= v_least and v_failed > v_most * v_finished and v_last_failed_at > v_since then
     return format('error_rate: %s (%s of %s jobs), wanted at most %s',
                   switchyard.percent(v_failed::numeric / v_finished), v_failed, v_finished,
@@ -71,14 +63,14 @@ begin
    where s.data_type = p_type.data_type
      and s.sampled_at > v_since;
   if v_samples >= greatest(v_minutes - 1, 1) and v_breaches = v_samples then
-    return format('freshness: %s older than twice the TTL for %s min, wanted at most %s',
-                  v_found, v_minutes, switchyard.percent(v_most));
+    return format('freshness: %s older than %s TTLs for %s min, wanted at most %s',
+                  v_found, switchyard.gate_setting(p_type, 'most_age_ttls'), v_minutes, switchyard.percent(v_most));
   end if;
   return null;
 end
 $$;
 comment on function switchyard.freshness_breach(public.data_type_registry_v2) is
-  'What the breach of freshness is, or null: in every sample of the last breach_minutes more symbols were older than twice their TTL than error_rate allows.';
+  'What the breach of freshness is, or null: in every sample of the last breach_minutes more symbols were older than most_age_ttls TTLs than error_rate allows.';
 
 create function switchyard.look_at_type(p_data_type text)
 returns text
@@ -108,7 +100,7 @@ $$;
 comment on function switchyard.look_at_type(text) is
   'Keeps those verdicts of the gates before the next stage of a data type that have changed, and returns what the breach is in canary and live; null for none.';
 
-create function switchyard.answer_breach(p_data_type text, p_breach text, p_cancelled_jobs integer)
+create function switchyard.answer_breach(p_data_type text, p_breach text)
 returns text
 language plpgsql
 volatile
@@ -128,14 +120,14 @@ begin
   end if;
   perform switchyard.set_stage(
     p_data_type, 'legacy', p_breach,
-    jsonb_build_object('automatic', true, 'cancelled_jobs', p_cancelled_jobs));
+    jsonb_build_object('automatic', true));
   perform switchyard.open_alert(
     'automatic_rollback', 'critical', p_data_type,
     format('"%s" was rolled back from %s: %s', p_data_type, v_type.stage, p_breach));
   return format('rolled back from %s: %s', v_type.stage, p_breach);
 end
 $$;
-comment on function switchyard.answer_breach(text, text, integer) is
+comment on function switchyard.answer_breach(text, text) is
   'Rolls a data type back because of a breach, with a critical alert; with auto_rollback off it only opens the alert. Returns what it did.';
 
 create function public.guard_migrations_v2()
@@ -148,8 +140,8 @@ as $$
 declare
   v_type record;
   v_breach text;
-  v_breaches jsonb := '{}';
-  v_cancelled jsonb;
+  v_broken text[] := '{}'::text[];
+  v_report jsonb;
   v_action text;
 begin
   -- Loops with a block for each, because the fault of one type must not keep the others from being watched.
@@ -162,7 +154,7 @@ begin
     begin
       v_breach := switchyard.look_at_type(v_type.data_type);
       if v_breach is not null then
-        v_breaches := v_breaches || jsonb_build_object(v_type.data_type, v_breach);
+        v_broken := v_broken || v_type.data_type;
       end if;
     exception when others then
       perform switchyard.record_event(
@@ -171,75 +163,65 @@ begin
     end;
   end loop;
 
-  if v_breaches <> '{}' then
+  if v_broken <> '{}' then
     perform switchyard.lock_migration();
-    -- Somebody may have moved one before the lock was had; then its breach is not of this stage.
     for v_type in
       select r.data_type
         from public.data_type_registry_v2 as r
-       where v_breaches ? r.data_type
+       where r.data_type = any (v_broken)
        order by r.data_type
     loop
-      v_breach := switchyard.look_at_type(v_type.data_type);
-      v_breaches := v_breaches - v_type.data_type;
-      if v_breach is not null then
-        v_breaches := v_breaches || jsonb_build_object(v_type.data_type, v_breach);
-      end if;
-    end loop;
-    -- All of them before the first registry row is locked (see switchyard.set_stage).
-    select coalesce(jsonb_object_agg(leaving.data_type, switchyard.cancel_pending_jobs(leaving.data_type, true)), '{}')
-      into v_cancelled
-      from (
-        select r.data_type
-          from public.data_type_registry_v2 as r
-         where v_breaches ? r.data_type and switchyard.gate_setting(r, 'auto_rollback') = 1
-         order by r.data_type
-      ) as leaving;
-    for v_type in
-      select b.key as data_type, b.value as breach from jsonb_each_text(v_breaches) as b order by b.key
-    loop
       begin
-        v_action := switchyard.answer_breach(
-          v_type.data_type, v_type.breach, (v_cancelled ->> v_type.data_type)::integer);
+        -- Somebody may have moved it before the lock was had; then the breach is not of this stage.
+        v_breach := switchyard.look_at_type(v_type.data_type);
+        v_action := case when v_breach is not null then switchyard.answer_breach(v_type.data_type, v_breach) end;
       exception when others then
         v_action := format('failed: %s', sqlerrm);
         perform switchyard.record_event(
           'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate), 0, null, v_type.data_type);
       end;
-      return query select v_type.data_type, v_action;
+      if v_action is not null then
+        return query select v_type.data_type, v_action;
+      end if;
     end loop;
   end if;
 
-  -- What a pass of the staleness check queued while its type was being rolled back.
-  if exists (
-    select 1
-      from public.data_type_registry_v2 as r
-     where r.stage = 'legacy'
-       and exists (
-         select 1
-           from switchyard.api_call_queue_v2_live as q
-          where q.data_type = r.data_type and q.status = 'pending' and q.source <> 'manual'))
+  -- Somebody has switched a v2 cron job off by hand: until a flag is switched on anew, legacy takes over.
+  if not switchyard.queue_runs()
+     and exists (select 1 from switchyard.saved_cron_jobs as s where s.released_at is null and s.found_active)
   then
     perform switchyard.lock_migration();
-    return query
-      select left_over.data_type, format('%s jobs cancelled: the type is in stage legacy', left_over.cancelled)
-        from (
-          select r.data_type, switchyard.cancel_pending_jobs(r.data_type, false) as cancelled
-            from public.data_type_registry_v2 as r
-           where r.stage = 'legacy'
-           order by r.data_type
-        ) as left_over
-       where left_over.cancelled > 0;
+    v_report := switchyard.settle_legacy_jobs();
+    if v_report <> '[]' then
+      perform switchyard.open_alert(
+        'queue_rests', 'critical', null,
+        'The v2 cron jobs that refresh are not all active: the legacy jobs of all data types run again');
+      perform switchyard.write_migration_event(
+        'flags', null, null, null, 'The v2 cron jobs that refresh are not all active',
+        jsonb_build_object('automatic', true, 'legacy_jobs', v_report));
+      return query select null::text, format('legacy jobs run again, because the queue does not: %s', jsonb_array_length(v_report));
+    end if;
   end if;
+
+  -- What was queued, or locked, in the moment in which its type was rolled back.
+  return query
+    select left_over.data_type, format('%s jobs cancelled: the type is in stage legacy', left_over.cancelled)
+      from (
+        select r.data_type, switchyard.cancel_pending_jobs(r.data_type, false) as cancelled
+          from public.data_type_registry_v2 as r
+         where r.stage = 'legacy'
+         order by r.data_type
+      ) as left_over
+     where left_over.cancelled > 0;
 end
 $$;
 comment on function public.guard_migrations_v2() is
-  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate or freshness breaks its gate for breach_minutes, with a critical alert, and cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
+  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate or freshness breaks its gate for breach_minutes, with a critical alert; lets the legacy jobs run when somebody has switched a v2 cron job off by hand; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
 
 revoke all on function
   switchyard.error_breach(public.data_type_registry_v2),
   switchyard.freshness_breach(public.data_type_registry_v2),
   switchyard.look_at_type(text),
-  switchyard.answer_breach(text, text, integer),
+  switchyard.answer_breach(text, text),
   public.guard_migrations_v2()
 from public, anon, authenticated, service_role;

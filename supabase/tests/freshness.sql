@@ -98,7 +98,7 @@ drop table public.aged;
 select matches((select problem from public.sample_freshness_v2() where data_type = 'aged'), 'aged', 'a type that is broken has its problem told');
 select is((select count(*) from switchyard.queue_events where kind = 'freshness sample failed' and data_type = 'aged'), 1::bigint, '… as an event');
 select ok((select count(*) > 10 from switchyard.freshness_samples where sampled_at > now()), '… and keeps no other from it');
-update switchyard.freshness_samples set sampled_at = now() - interval '15 days' where data_type = 'profile';
+update switchyard.freshness_samples set sampled_at = sampled_at - interval '15 days' where data_type = 'profile';
 select ok((select removed >= 1 from public.prune_queue_history_v2() where what = 'freshness samples'), 'the hourly clean-up deletes what is past its retention');
 select is((select count(*) from switchyard.freshness_samples where sampled_at < now() - interval '14 days'), 0::bigint, '… and all of it');
 

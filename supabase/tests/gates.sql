@@ -1,19 +1,26 @@
 -- Each gate: when it holds and when not, with the numbers that it saw.
 begin;
-select plan(57);
+select plan(62);
 
 create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
 returns text language sql as $$
   select case when g.holds then 'holds: ' else 'does not hold: ' end || g.found || ' / ' || g.wanted
     from switchyard.check_gates(p_data_type, p_to_stage) as g where g.gate = p_gate
 $$;
+-- Through the queue; p_ago as if it had been then.
 create function pg_temp.finish(p_count integer, p_status text default 'completed', p_source text default 'scheduled',
-  p_ago interval default '0', p_errors jsonb default '[]') returns void language sql as $$
-  insert into public.api_call_queue_v2 (symbol, data_type, provider, source, priority, status, finished_at, errors)
-  select 'GA-' || n, 'profile', 'fmp', p_source, case p_source when 'manual' then 9000 else 0 end, p_status,
-         clock_timestamp() - p_ago, p_errors
-    from generate_series(1, p_count) as n
-$$;
+  p_ago interval default '0', p_code text default 'test') returns void language plpgsql as $$
+declare
+  v_since timestamptz := clock_timestamp();
+begin
+  perform switchyard.enqueue_jobs(
+    array_agg('GA-' || n), array_agg('profile'::text), array_agg(case p_source when 'manual' then 9000 else 0 end), p_source)
+    from generate_series(1, p_count) as n;
+  perform switchyard.conclude_jobs(array_agg((
+      q.id, p_status, p_status, 0, null, case when p_status = 'failed' then jsonb_build_object('code', p_code) end, 0, 0, 0)::switchyard.job_conclusion))
+    from switchyard.api_call_queue_v2_live as q where q.data_type = 'profile';
+  update switchyard.job_outcomes set finished_at = finished_at - p_ago where finished_at > v_since;
+end $$;
 create function pg_temp.settings(p_settings jsonb) returns void language sql as $$
   update public.data_type_registry_v2 set gate_settings = p_settings where data_type = 'profile'
 $$;
@@ -45,10 +52,10 @@ update public.data_type_registry_v2 set table_name = 'profiles' where data_type 
 
 -- flags
 select is(pg_temp.gate('flags'),
-  'does not hold: use_queue_system off, use_new_staleness_check off / both on, and the v2 cron jobs active', 'flags wants both on');
+  'does not hold: use_queue_system off, use_new_staleness_check off / both on, the v2 cron jobs active, claims open', 'flags wants both on');
 update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
 select is(pg_temp.gate('flags'),
-  'holds: use_queue_system on, use_new_staleness_check on / both on, and the v2 cron jobs active', '… and holds then');
+  'holds: use_queue_system on, use_new_staleness_check on / both on, the v2 cron jobs active, claims open', '… and holds then');
 select cron.alter_job(jobid, active := false) from cron.job where jobname = 'check-stale-data-v2';
 select matches(pg_temp.gate('flags'), '^does not hold: .*, cron job "check-stale-data-v2" is not active', '… unless a cron job does not run');
 select switchyard.set_stage('quote', 'live');
@@ -56,6 +63,13 @@ select results_eq($$select bool_and(active) from switchyard.legacy_jobs where 'q
   '… and then the legacy jobs of a type that goes live go on');
 select switchyard.set_stage('quote', 'legacy');
 select cron.alter_job(jobid, active := true) from cron.job where jobname = 'check-stale-data-v2';
+
+select public.pause_data_type_v2('profile');
+select matches(pg_temp.gate('flags'), '^does not hold: .*, the data type is paused', '… nor while the data type is paused');
+select public.pause_data_type_v2('profile', false);
+select switchyard.hold_provider('fmp', 60, 'test');
+select matches(pg_temp.gate('flags'), '^does not hold: .*, on hold until .*: test', '… nor while the vendor refuses');
+update public.api_providers_v2 set hold_until = null;
 
 -- stage, legacy_jobs
 select is(pg_temp.gate('stage'), 'does not hold: legacy / canary', 'stage wants the one before');
@@ -102,7 +116,7 @@ select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 co
 -- error_rate
 select is(pg_temp.gate('error_rate'), 'holds: 0.0 % (0 of 120 jobs) / at most 2.0 %', 'error_rate counts finished jobs of this stage');
 select pg_temp.finish(2, 'failed');
-select pg_temp.finish(50, 'failed', 'scheduled', '0', '[{"code": "cancelled"}]');
+select pg_temp.finish(50, 'failed', 'scheduled', '0', 'cancelled');
 select is(pg_temp.gate('error_rate'), 'holds: 1.6 % (2 of 122 jobs) / at most 2.0 %', 'cancelled ones are no failures');
 select pg_temp.finish(1, 'failed');
 select is(pg_temp.gate('error_rate'), 'does not hold: 2.4 % (3 of 123 jobs) / at most 2.0 %', '… and too many are too many');
@@ -160,6 +174,11 @@ select is(pg_temp.gate('alerts'), 'holds: no open critical alert / no open criti
 
 -- match_rate
 select switchyard.set_stage('profile', 'shadow');
+update public.data_type_registry_v2 set fetcher = 'edge-function', edge_function_name = 'fetch-fmp-profiles' where data_type = 'profile';
+select is(pg_temp.gate('match_rate', 'canary') || ', ' || pg_temp.gate('sample', 'canary'),
+  (select string_agg('holds: nothing to compare: its Edge Function writes the rows itself / nothing', ', ') from generate_series(1, 2)),
+  'where the queue calls the legacy function itself there is nothing to compare');
+update public.data_type_registry_v2 set fetcher = 'profile' where data_type = 'profile';
 select is(pg_temp.gate('match_rate', 'canary') || ', ' || pg_temp.gate('sample', 'canary'),
   'does not hold: no comparison / 99.5 %, does not hold: 0 comparisons / 100 comparisons', 'without comparisons nothing matches');
 insert into switchyard.shadow_results (data_type, symbol, fetched_at, compared_at, verdict)
@@ -177,6 +196,12 @@ select results_eq(
 select results_eq(
   $$select to_stage, holds, numbers ->> 'matches' from switchyard.gate_verdicts where gate = 'match_rate'$$,
   $$values ('canary', true, '199')$$, '… and keeps what it saw');
+select public.migration_gates_v2('profile');
+select is((select count(*) from switchyard.gate_verdicts where gate = 'match_rate'), 1::bigint, '… once a minute');
+select switchyard.open_alert('test', 'critical', null, 'all is on fire');
+select public.migration_gates_v2('profile');
+select results_eq($$select holds from switchyard.gate_verdicts where gate = 'alerts' order by id$$, 'values (true), (false)',
+  '… unless a verdict changes');
 select is((select count(*) from public.migration_gates_v2('profile', 'live')), 11::bigint, 'or before another');
 select throws_ok($$select * from public.migration_gates_v2('profile', 'legacy')$$, 'SY023', null, 'there is no gate before legacy');
 

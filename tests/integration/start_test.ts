@@ -19,7 +19,7 @@ Deno.test("npm start walks through to its table, also a second one beside the fi
   for (const { code, stdout, stderr } of outputs) {
     const text = new TextDecoder().decode(stdout);
     assert.equal(code, 0, `${text}\n${new TextDecoder().decode(stderr)}`);
-    assert.match(text, /existing objects unchanged, \d+ added, all of them Switchyard's/);
+    assert.match(text, /existing objects unchanged, [\d,]+ added, all of them Switchyard's/);
     assert.match(text, /^all +145 +145 +0 +/m);
   }
 });
