@@ -116,6 +116,7 @@ declare
   v_share bigint;
   v_mine bigint;
   v_oldest timestamptz;
+  v_is_old_system boolean;
 begin
   if p_calls is null or p_calls not between 1 and 1000 then
     raise exception 'Cannot take vendor calls: % calls, wanted 1 to 1000', coalesce(p_calls::text, 'null')
@@ -146,10 +147,20 @@ begin
      and r.finished_at is null
      and r.expires_at < v_now + switchyard.endpoint_lease() - interval '5 seconds';
 
-  if switchyard.provider_refusal(p_provider) is not null or switchyard.bytes_left(p_provider) <= 0 then
+  -- While an endpoint is the old system of any data type, it stops for nothing but the vendor itself and
+  -- the minute: the byte quota, a pause, the breaker, an unknown limit are the queue's affair.
+  v_is_old_system := not public.is_feature_enabled('use_new_staleness_check') or exists (
+    select 1
+      from public.data_type_registry_v2 as r
+     where r.provider = p_provider and r.stage not in ('live', 'retired'));
+  if (v_is_old_system and exists (
+        select 1 from public.api_providers_v2 as p where p.provider = p_provider and p.hold_until > v_now))
+     or (not v_is_old_system and (
+        switchyard.provider_refusal(p_provider) is not null or switchyard.bytes_left(p_provider) <= 0)) then
     -- Nobody knows when a pause ends or the quota has room again.
     return (
       select greatest(1000, least(86400000, ceil(extract(epoch from case
+               when v_is_old_system then p.hold_until - v_now
                when p.paused or p.calls_per_minute is null or p.bytes_per_30_days is null then interval '1 hour'
                when p.hold_until > v_now then p.hold_until - v_now
                when p.breaker_state <> 'closed'
@@ -204,7 +215,7 @@ begin
 end
 $$;
 comment on function public.take_vendor_calls_v2(text, integer, uuid) is
-  'For vendor calls outside of the queue: counts them in the ledger, so that all callers together keep the limit, and keeps endpoints to endpoint_calls_share while the queue has work. 0: granted, to be made within 2.5 seconds; more: milliseconds after which it may be granted (less when the queue runs dry before; an hour where nobody can know); null: use_queue_system is off, nothing is counted. p_run_id: the run (start_endpoint_run_v2) that this shows to be alive. Raises SY004 for an unknown provider, SY016 for an absurd number. For service_role and the SQL editor.';
+  'For vendor calls outside of the queue: counts them in the ledger, so that all callers together keep the limit, and keeps endpoints to endpoint_calls_share while the queue has work. 0: granted, to be made within 2.5 seconds; more: milliseconds after which it may be granted (less when the queue runs dry before; an hour where nobody can know); null: use_queue_system is off, nothing is counted. While the queue does not serve every data type of the provider, only a hold and the calls of the minute refuse. p_run_id: the run (start_endpoint_run_v2) that this shows to be alive. Raises SY004 for an unknown provider, SY016 for an absurd number. For service_role and the SQL editor.';
 
 create function public.book_endpoint_usage_v2(
   p_provider text,

@@ -108,36 +108,45 @@ begin
      where r.data_type = any (p_data_types)
      order by r.data_type
   loop
-    execute format('select public.%I($1, $2)', v_type.staleness_function)
-      into v_stale
-      using switchyard.newest_refresh(v_type.data_type, p_symbol), v_type.default_ttl_minutes;
-    v_allowed := true;
-    if v_type.condition_function is not null then
-      execute format('select public.%I($1)', v_type.condition_function) into v_allowed using p_symbol;
-    end if;
+    -- In a block of its own: the fault of one type says nothing about the others.
+    v_stale := null;
+    begin
+      execute format('select public.%I($1, $2)', v_type.staleness_function)
+        into v_stale
+        using switchyard.newest_refresh(v_type.data_type, p_symbol), v_type.default_ttl_minutes;
+      v_allowed := true;
+      if v_type.condition_function is not null then
+        execute format('select public.%I($1)', v_type.condition_function) into v_allowed using p_symbol;
+      end if;
 
-    v_reason := case
-      when (v_type.symbol_column is null) <> (p_symbol = 'GLOBAL') then
-        case when v_type.symbol_column is null then 'global data type: ask for GLOBAL'
-             else 'not a global data type' end
-      when not v_stale then 'fresh'
-      when not coalesce(v_allowed, false) then format('%s says not now', v_type.condition_function)
-      when exists (
-        select 1 from switchyard.refresh_state as s
-         where s.data_type = v_type.data_type and s.symbol = p_symbol
-           and s.empty_until > clock_timestamp()) then 'the vendor has nothing for it'
-      when exists (
-        select 1 from switchyard.refresh_state as s
-         where s.data_type = v_type.data_type and s.symbol = p_symbol
-           and s.failing_until > clock_timestamp()) then 'its last attempt failed'
-      when not public.is_feature_enabled('use_queue_system') then 'use_queue_system is off'
-      when not public.is_feature_enabled('use_new_staleness_check') then 'use_new_staleness_check is off'
-      when v_type.stage in ('legacy', 'shadow') then format('stage %s: the legacy jobs refresh it', v_type.stage)
-      when v_type.stage = 'canary' and not switchyard.is_in_share(v_type.data_type, p_symbol, v_type.canary_percent)
-        then 'not in the share of the canary: the legacy jobs refresh it'
-      when v_type.paused then 'the data type is paused'
-      when public.is_quota_exceeded_v2(v_type.provider) then 'the 30-day byte quota is used up'
-      when v_is_full then 'enough jobs are pending'
+      v_reason := case
+        when (v_type.symbol_column is null) <> (p_symbol = 'GLOBAL') then
+          case when v_type.symbol_column is null then 'global data type: ask for GLOBAL'
+               else 'not a global data type' end
+        when not v_stale then 'fresh'
+        when not coalesce(v_allowed, false) then format('%s says not now', v_type.condition_function)
+        when exists (
+          select 1 from switchyard.refresh_state as s
+           where s.data_type = v_type.data_type and s.symbol = p_symbol
+             and s.empty_until > clock_timestamp()) then 'the vendor has nothing for it'
+        when exists (
+          select 1 from switchyard.refresh_state as s
+           where s.data_type = v_type.data_type and s.symbol = p_symbol
+             and s.failing_until > clock_timestamp()) then 'its last attempt failed'
+        when not public.is_feature_enabled('use_queue_system') then 'use_queue_system is off'
+        when not public.is_feature_enabled('use_new_staleness_check') then 'use_new_staleness_check is off'
+        when v_type.stage in ('legacy', 'shadow') then format('stage %s: the legacy jobs refresh it', v_type.stage)
+        when v_type.stage = 'canary' and not switchyard.is_in_share(v_type.data_type, p_symbol, v_type.canary_percent)
+          then 'not in the share of the canary: the legacy jobs refresh it'
+        when v_type.paused then 'the data type is paused'
+        when public.is_quota_exceeded_v2(v_type.provider) then 'the 30-day byte quota is used up'
+        when v_is_full then 'enough jobs are pending'
+      end;
+    exception when others then
+      v_reason := format('failed: %s', sqlerrm);
+      perform switchyard.record_event(
+        'symbol check failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate),
+        0, v_type.provider, v_type.data_type);
     end;
     if v_reason is null then
       v_queue_types := v_queue_types || v_type.data_type;

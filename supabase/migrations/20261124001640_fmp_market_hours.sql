@@ -67,7 +67,7 @@ begin
                                         switchyard.time_of_day(v_market.closing_time_local));
   v_day := v_local::date;
   -- CLOSED and "is a holiday" are about the day on which the vendor said so.
-  if coalesce(v_holiday ->> 'isClosed' = 'true', false)
+  if coalesce('true' in (v_holiday ->> 'isClosed', v_holiday ->> 'isFullyClosed'), false)
      or (v_told_today and (v_market.current_day_is_holiday or v_market.opening_time_local ~* 'closed')) then
     v_closing := null;
   -- No hours, or trading around the clock or past midnight.
@@ -88,7 +88,7 @@ begin
              from jsonb_array_elements(
                     case when jsonb_typeof(v_market.raw_holidays_json) = 'array'
                          then v_market.raw_holidays_json else '[]' end) as h (day)
-            where h.day ->> 'date' = v_day::text and h.day ->> 'isClosed' = 'true');
+            where h.day ->> 'date' = v_day::text and 'true' in (h.day ->> 'isClosed', h.day ->> 'isFullyClosed'));
     v_closing := v_day + coalesce(switchyard.time_of_day(v_market.closing_time_local), '24:00');
   end loop;
   -- Until the closing prices have been fetched: vendors are late by minutes.

@@ -35,8 +35,6 @@ interface Case {
   call: string;
   /** Whether `{}` is another spelling of `[]`. */
   emptyObjectIsEmpty: boolean;
-  /** Whether what comes is stored for the symbol asked for, whatever symbols the rows have. */
-  takesOtherSymbols?: true;
 }
 
 const CASES: readonly Case[] = [
@@ -104,7 +102,6 @@ const CASES: readonly Case[] = [
     required: ["symbol", "exchangeShortName"],
     call: "search-exchange-variants?symbol=%5EA%2FB",
     emptyObjectIsEmpty: false,
-    takesOtherSymbols: true,
   },
 ];
 
@@ -112,8 +109,7 @@ const CASES: readonly Case[] = [
 const OPTIONAL = ["dividendPerShareTTM"];
 
 for (
-  const { fetcher, example, ignored, required, call, emptyObjectIsEmpty, takesOtherSymbols }
-    of CASES
+  const { fetcher, example, ignored, required, call, emptyObjectIsEmpty } of CASES
 ) {
   const { dataType } = fetcher;
   const needed = Object.keys(example).filter((key) => !ignored.includes(key));
@@ -182,15 +178,7 @@ for (
     }
   });
 
-  Deno.test(`${dataType} of another symbol ${takesOtherSymbols ? "is stored" : "fails for good"}`, async () => {
-    if (takesOtherSymbols) {
-      const { rows, warnings } = await fetchJson(fetcher, "MSFT", [example]);
-      assert.equal(rows.get("MSFT")?.[0]?.symbol, "MSFT");
-      assert.deepEqual(warnings, [
-        `${dataType} for "MSFT": the answer is about "AAPL", without the symbol that was asked for`,
-      ]);
-      return;
-    }
+  Deno.test(`${dataType} of another symbol fails for good`, async () => {
     const error = await vendorErrorOf(fetchJson(fetcher, "MSFT", [example]));
     assert.equal(error.errorClass, "permanent");
     assert.equal(error.code, "symbol_mismatch");

@@ -253,8 +253,8 @@ const ROWS: readonly Case[] = [
     name: "rows about another symbol",
     faults: { "*": { kind: "other-symbol", symbol: "NO-SUCH" } },
     outcomes: {
-      // The rows of the whole market are those of its symbols, and listings have symbols of their own.
-      ...all(permanent("symbol_mismatch"), "quote", "shares-float-all", "exchange-variants"),
+      // The rows of the whole market are those of its symbols.
+      ...all(permanent("symbol_mismatch"), "quote", "shares-float-all"),
       "available-exchanges": right,
       "exchange-market-status": right,
       "exchange-rates": right,

@@ -43,9 +43,8 @@ export interface LegacyEndpointDefinition<Payload> extends LegacyService {
  *
  * - `OPTIONS` answers 200 with CORS headers; any other method runs.
  * - Callers need the anon or a secret key: else 401.
- * - `{"symbols": [...]}` in the body restricts the run to those of the active symbols; with a
- *   secret key to exactly those, active or not, or 400 when it is not an array of texts. Any other
- *   body is ignored.
+ * - `{"symbols": [...]}` in the body of a caller with a secret key restricts the run to those, active
+ *   or not; 400 when it is not an array of texts. Any other body is ignored, as legacy did.
  * - 200 when all went well, else the definition's status for partial failure; 500 when nothing
  *   could be tried. No message holds a key.
  * - While the queue is on, 200 without results when another run is in progress.
@@ -106,13 +105,12 @@ async function runEndpoint<Payload>(
   call: LegacyCall,
 ): Promise<LegacyAnswer> {
   const { log } = access;
-  const { symbols, refused } = await symbolsToRun(access.database, call);
-  const worked = await mapBounded(
+  const symbols = call.symbols ?? await activeSymbols(access.database);
+  const results = await mapBounded(
     symbols,
     CONCURRENCY,
     (symbol) => refreshSymbol(definition, symbol, access),
   );
-  const results = [...worked, ...refused];
   const failed = results.filter((result) => !result.success);
   const message = results.length === 0
     ? "No active symbols to process"
@@ -165,26 +163,6 @@ async function refreshSymbol<Payload>(
   } catch (error) {
     return { symbol, success: false, message: describe(error), fetched, written: 0 };
   }
-}
-
-async function symbolsToRun(
-  database: SupabaseClient,
-  { symbols: asked, isTrusted }: LegacyCall,
-): Promise<{ symbols: readonly string[]; refused: SymbolResult[] }> {
-  if (asked !== undefined && isTrusted) return { symbols: asked, refused: [] };
-  const active = await activeSymbols(database);
-  if (asked === undefined) return { symbols: active, refused: [] };
-  const known = new Set(active);
-  return {
-    symbols: asked.filter((symbol) => known.has(symbol)),
-    refused: asked.filter((symbol) => !known.has(symbol)).map((symbol) => ({
-      symbol,
-      success: false,
-      message: "Not an active row of supported_symbols",
-      fetched: 0,
-      written: 0,
-    })),
-  };
 }
 
 async function activeSymbols(database: SupabaseClient): Promise<string[]> {

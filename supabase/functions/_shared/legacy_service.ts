@@ -70,17 +70,15 @@ export interface LegacyAnswer {
 
 /** Who asks for a run, and for what. */
 export interface LegacyCall {
-  /** The symbols in the body; undefined when it names none. */
+  /** The symbols in the body of a caller with a secret key; undefined when it names none. */
   symbols: readonly string[] | undefined;
-  /** Whether the caller carries a secret key. */
-  isTrusted: boolean;
 }
 
 /** What an endpoint does. */
 export interface LegacyWork {
   /** What its vendor calls are booked as. */
   dataType: string;
-  /** Whether `{symbols}` in the body restricts it. Default: the body is ignored. */
+  /** Whether `{symbols}` in the body of a caller with a secret key restricts it. Default: the body is ignored. */
   takesSymbols?: true;
   /** The answer beside `message` when nothing was done. */
   nothing(): Record<string, unknown>;
@@ -122,8 +120,9 @@ export function serveLegacy(
     const isTrusted = callerHasSecretKey(request, env);
     const grantedCalls = isTrusted ? grantedCallsOf(request) : undefined;
     const run = legacyRun(service, surroundings, work.dataType, grantedCalls);
-    // A stranger's body is not read before the run may start.
-    let symbols = isTrusted && work.takesSymbols ? await symbolsAskedFor(request) : undefined;
+    // A stranger's body is never read: one that asks for nothing, or never ends, would hold the place of
+    // the legacy job, which has no other key.
+    const symbols = isTrusted && work.takesSymbols ? await symbolsAskedFor(request) : undefined;
     if (symbols === "malformed") {
       return {
         status: 400,
@@ -143,11 +142,7 @@ export function serveLegacy(
     }
     try {
       run.follow(entry);
-      if (!isTrusted && work.takesSymbols) symbols = await symbolsAskedFor(request);
-      const { status, body } = await work.run(run.access, {
-        symbols: symbols === "malformed" ? undefined : symbols,
-        isTrusted,
-      });
+      const { status, body } = await work.run(run.access, { symbols });
       if (grantedCalls === undefined) return { status, body };
       const { calls, bytes } = run.usage.total;
       return { status, body: { ...body, vendorCalls: Math.min(calls, grantedCalls), bytes } };

@@ -1,5 +1,6 @@
 import { z } from "npm:zod@4.6.7";
 import type { FetchedRows, Fetcher } from "./contract.ts";
+import { VendorError } from "./errors.ts";
 import {
   optionalBigint,
   optionalBoolean,
@@ -56,7 +57,8 @@ export const exchangeVariantsFetcher: Fetcher<Variants> = {
 };
 
 /**
- * Whatever listings come are those of the symbol asked for, as the legacy function has it. The key of
+ * The listings that come are those of the symbol asked for, when it is among them: the vendor's answer
+ * names it, and one that does not is about another company (`symbol_mismatch`). The key of
  * the table does not hold that symbol: in the queue a row stays with the symbol that brought it first
  * (`insert_only_columns`), in the endpoint the last one takes it.
  */
@@ -64,6 +66,14 @@ function variantRows(variants: Variants, symbols: readonly string[]): FetchedRow
   const [symbol] = symbols;
   if (symbol === undefined || variants.length === 0) return { rows: new Map(), warnings: [] };
   const subject = subjectOf(DATA_TYPE, symbols);
+  if (!variants.some((variant) => variant.symbol === symbol)) {
+    throw new VendorError(
+      `${subject}: the answer is about ${
+        variants.slice(0, 3).map((variant) => JSON.stringify(variant.symbol)).join(", ")
+      }; wanted the symbol that was asked for among them`,
+      { errorClass: "permanent", code: "symbol_mismatch" },
+    );
+  }
   const { rows, warnings } = oneRowPerKey(
     subject,
     variants.map((variant) => ({
@@ -91,13 +101,6 @@ function variantRows(variants: Variants, symbols: readonly string[]): FetchedRow
     })),
     ["symbol_variant", "exchange_short_name"],
   );
-  if (!variants.some((variant) => variant.symbol === symbol)) {
-    warnings.push(
-      `${subject}: the answer is about ${
-        variants.slice(0, 3).map((variant) => JSON.stringify(variant.symbol)).join(", ")
-      }, without the symbol that was asked for`,
-    );
-  }
   return { rows: new Map([[symbol, rows]]), warnings };
 }
 
