@@ -15,40 +15,6 @@ comment on table switchyard.job_progress is
 comment on column switchyard.job_progress.cursor is
   'Where the next part begins, in the words of the fetcher.';
 
-create function switchyard.without_repeated_usage(
-  p_results switchyard.settle_result[],
-  p_held switchyard.held_result[]
-)
-returns switchyard.held_result[]
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  v_held switchyard.held_result[] := p_held;
-  v_position integer;
-begin
-  -- A loop over the few parts whose answer was lost, so that they were sent again: the lease goes on, and
-  -- nothing else would tell.
-  for v_position in
-    select h.position
-      from unnest(p_held) as h
-      join switchyard.job_progress as j on j.job_id = h.job_id
-     where h.outcome = 'progress'
-       and exists (
-         select 1
-           from unnest(p_results) as x
-          where x.job_id = h.job_id and x.problem is null and x.progress -> 'cursor' = j.cursor)
-  loop
-    v_held[v_position].vendor_calls := 0;
-    v_held[v_position].vendor_bytes := 0;
-  end loop;
-  return v_held;
-end
-$$;
-comment on function switchyard.without_repeated_usage(switchyard.settle_result[], switchyard.held_result[]) is
-  'The results, without calls and bytes where a part leads to the cursor that is kept already: it was settled before, and its answer was lost.';
-
 create function switchyard.note_progress(
   p_results switchyard.settle_result[],
   p_held switchyard.held_result[]
@@ -90,8 +56,7 @@ begin
       on conflict (data_type, symbol) do update
      set job_id = excluded.job_id,
          cursor = excluded.cursor,
-         parts = case when j.job_id = excluded.job_id
-                      then j.parts + (j.cursor <> excluded.cursor)::integer else 1 end,
+         parts = case when j.job_id = excluded.job_id then j.parts + 1 else 1 end,
          noted_at = excluded.noted_at;
 
   delete from switchyard.job_progress as j
@@ -126,12 +91,10 @@ revoke all on table switchyard.job_progress from public, anon, authenticated, se
 grant select, insert, update, delete on table switchyard.job_progress to service_role;
 
 revoke all on function
-  switchyard.without_repeated_usage(switchyard.settle_result[], switchyard.held_result[]),
   switchyard.note_progress(switchyard.settle_result[], switchyard.held_result[]),
   public.job_progress_v2(bigint, uuid)
 from public, anon, authenticated, service_role;
 grant execute on function
-  switchyard.without_repeated_usage(switchyard.settle_result[], switchyard.held_result[]),
   switchyard.note_progress(switchyard.settle_result[], switchyard.held_result[]),
   public.job_progress_v2(bigint, uuid)
 to service_role;

@@ -345,10 +345,6 @@ begin
        group by h.data_type
     ) as t;
 
-  if v_has_parts then
-    v_held := switchyard.without_repeated_usage(v_results, v_held);
-  end if;
-
   -- The breaker goes by what the vendor did, not by what our own tables refuse afterwards.
   if v_has_errors or exists (select 1 from public.api_providers_v2 as p where p.breaker_state <> 'closed') then
     v_reported := v_held;
