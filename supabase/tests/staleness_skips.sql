@@ -1,6 +1,6 @@
 -- What a staleness pass leaves alone, and that one type does not stop the others.
 begin;
-select plan(12);
+select plan(13);
 
 insert into public.supported_symbols (symbol) select 'SK-' || n from generate_series(1, 3) as n;
 delete from realtime.subscription;
@@ -58,6 +58,8 @@ select results_eq(
   $$select switchyard.is_quote_worth_refreshing('SK-X', t - interval '1 minute', t)
       from unnest(array['2026-11-25 12:00+00', '2026-11-26 12:00+00']::timestamptz[]) with ordinality as d (t, n) order by n$$,
   'values (false), (true)', 'a fully closed day is a holiday');
+select is(switchyard.is_quote_worth_refreshing('SK-X', '2026-11-27 18:00+00', '2026-11-30 08:00+00'), false,
+  'on Monday before the opening Friday''s close is the last one');
 
 select * from finish();
 rollback;
