@@ -85,6 +85,10 @@ begin
             when coalesce(x.progress ->> 'lease_seconds', '120') !~ '^[0-9]{1,4}$' then
               format('progress.lease_seconds is %s, wanted a whole number',
                      left(x.progress ->> 'lease_seconds', 40))
+            when x.outcome = 'progress'
+                 and coalesce(x.progress ->> 'settle_id' !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', true) then
+              format('progress.settle_id is %s, wanted a uuid of this settle',
+                     coalesce(left(x.progress ->> 'settle_id', 40), 'missing'))
             when x.calls !~ '^[0-9]{1,6}$' then
               format('calls is %s, wanted a whole number', left(x.calls, 40))
             when x.bytes !~ '^[0-9]{1,9}$' then

@@ -6,6 +6,7 @@ create table switchyard.job_progress (
   job_id bigint not null,
   cursor jsonb not null,
   parts integer not null,
+  settle_id uuid not null,
   noted_at timestamptz not null,
   primary key (data_type, symbol),
   constraint parts_are_counted_from_one check (parts > 0)
@@ -14,6 +15,44 @@ comment on table switchyard.job_progress is
   'How far the latest job of a (data type, symbol) has got whose rows come in parts: later claims of the same job go on from there. The row goes when the job is completed.';
 comment on column switchyard.job_progress.cursor is
   'Where the next part begins, in the words of the fetcher.';
+comment on column switchyard.job_progress.settle_id is
+  'Of the latest part, chosen by the processor: the same one again is a settle whose answer was lost.';
+
+create function switchyard.drop_repeated_parts(
+  p_results switchyard.settle_result[],
+  p_held switchyard.held_result[]
+)
+returns switchyard.held_result[]
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_held switchyard.held_result[] := p_held;
+  v_position integer;
+begin
+  -- A loop over hardly any: an answer must have been lost.
+  for v_position in
+    select h.position
+      from unnest(p_held) as h
+      join switchyard.job_progress as j
+        on j.data_type = h.data_type and j.symbol = h.symbol and j.job_id = h.job_id
+     where h.outcome = 'progress'
+       and exists (
+         select 1
+           from unnest(p_results) as x
+          where x.job_id = h.job_id and x.problem is null
+            and (x.progress ->> 'settle_id')::uuid = j.settle_id)
+  loop
+    v_held[v_position].destination := 'discard';
+    v_held[v_position].vendor_calls := 0;
+    v_held[v_position].vendor_bytes := 0;
+  end loop;
+  return v_held;
+end
+$$;
+comment on function switchyard.drop_repeated_parts(switchyard.settle_result[], switchyard.held_result[]) is
+  'The held results, those of parts that were settled before without rows to write or calls to book.';
 
 create function switchyard.note_progress(
   p_results switchyard.settle_result[],
@@ -31,7 +70,8 @@ begin
     select distinct on (h.job_id)
            h.job_id, h.data_type, h.symbol, h.rows_written, h.vendor_calls, h.vendor_bytes,
            coalesce(x.progress -> 'cursor', 'null') as cursor,
-           coalesce((x.progress ->> 'lease_seconds')::integer, 120) as lease_seconds
+           coalesce((x.progress ->> 'lease_seconds')::integer, 120) as lease_seconds,
+           (x.progress ->> 'settle_id')::uuid as settle_id
       from unnest(p_held) as h
       join switchyard.api_call_queue_v2_live as q on q.id = h.job_id and q.finished_at = 'infinity'
       join unnest(p_results) as x
@@ -49,14 +89,19 @@ begin
       from part as p
      where q.id = p.job_id and q.finished_at = 'infinity'
   )
-  insert into switchyard.job_progress as j (data_type, symbol, job_id, cursor, parts, noted_at)
-  select p.data_type, p.symbol, p.job_id, p.cursor, 1, clock_timestamp()
+  insert into switchyard.job_progress as j (data_type, symbol, job_id, cursor, parts, settle_id, noted_at)
+  select p.data_type, p.symbol, p.job_id, p.cursor, 1, p.settle_id, clock_timestamp()
     from part as p
    order by p.data_type, p.symbol
       on conflict (data_type, symbol) do update
      set job_id = excluded.job_id,
          cursor = excluded.cursor,
-         parts = case when j.job_id = excluded.job_id then j.parts + 1 else 1 end,
+         parts = case
+           when j.settle_id = excluded.settle_id then j.parts
+           when j.job_id = excluded.job_id then j.parts + 1
+           else 1
+         end,
+         settle_id = excluded.settle_id,
          noted_at = excluded.noted_at;
 
   delete from switchyard.job_progress as j
@@ -91,10 +136,12 @@ revoke all on table switchyard.job_progress from public, anon, authenticated, se
 grant select, insert, update, delete on table switchyard.job_progress to service_role;
 
 revoke all on function
+  switchyard.drop_repeated_parts(switchyard.settle_result[], switchyard.held_result[]),
   switchyard.note_progress(switchyard.settle_result[], switchyard.held_result[]),
   public.job_progress_v2(bigint, uuid)
 from public, anon, authenticated, service_role;
 grant execute on function
+  switchyard.drop_repeated_parts(switchyard.settle_result[], switchyard.held_result[]),
   switchyard.note_progress(switchyard.settle_result[], switchyard.held_result[]),
   public.job_progress_v2(bigint, uuid)
 to service_role;

@@ -350,6 +350,10 @@ begin
     v_reported := v_held;
   end if;
 
+  if v_has_parts then
+    v_held := switchyard.drop_repeated_parts(v_results, v_held);
+    v_is_written := (select bool_and(h.destination = 'table') from unnest(v_held) as h);
+  end if;
   if v_has_rows then
     v_held := switchyard.apply_held_rows(v_held);
     if exists (
@@ -449,7 +453,7 @@ begin
 end
 $$;
 comment on function public.settle_queue_batch_v2(jsonb) is
-  'Settles up to 1000 claimed jobs in one transaction: writes their rows (of data types in stage shadow, and outside of the share of a canary, compares them; in stage legacy drops them; those of manual jobs are always written), finishes or gives back the jobs, books usage. p_results is an array of {job_id, lease_token, outcome: completed | empty | failed | released | progress, rows: […], calls, bytes, error: {class, code, message, retry_after_seconds}, progress: {cursor, lease_seconds}}. progress writes the rows of a part, keeps the cursor for job_progress_v2 and leaves the job with its lease; completed with progress ends such a job. Returns one row per result: completed, empty, rescheduled, released, failed, progress, lease_lost (nothing changed) or malformed (nothing changed; detail says why). A bad row fails its own job alone. Raises SY012 when the payload is no array or too long. For service_role and the SQL editor.';
+  'Settles up to 1000 claimed jobs in one transaction: writes their rows (of data types in stage shadow, and outside of the share of a canary, compares them; in stage legacy drops them; those of manual jobs are always written), finishes or gives back the jobs, books usage. p_results is an array of {job_id, lease_token, outcome: completed | empty | failed | released | progress, rows: […], calls, bytes, error: {class, code, message, retry_after_seconds}, progress: {settle_id, cursor, lease_seconds}}. progress writes the rows of a part (nothing when the settle_id, a uuid, is that of the part before: its answer was lost), keeps the cursor for job_progress_v2 and leaves the job with its lease; completed with progress ends such a job. Returns one row per result: completed, empty, rescheduled, released, failed, progress, lease_lost (nothing changed) or malformed (nothing changed; detail says why). A bad row fails its own job alone. Raises SY012 when the payload is no array or too long. For service_role and the SQL editor.';
 
 revoke all on function
   switchyard.apply_held_rows(switchyard.held_result[]),

@@ -1,5 +1,5 @@
 begin;
-select plan(21);
+select plan(22);
 
 insert into public.supported_symbols (symbol) values ('MA-1');
 select public.queue_refresh_if_not_exists_v2('MA-1', 'quote');
@@ -44,6 +44,8 @@ select is(pg_temp.verdict(jsonb_build_object('outcome', 'progress', 'progress', 
   'malformed: progress.cursor has 10002 bytes, wanted at most 10000', 'of bounded size');
 select is(pg_temp.verdict('{"outcome": "progress", "progress": {"lease_seconds": -1}}'),
   'malformed: progress.lease_seconds is -1, wanted a whole number', 'with a lease of so many seconds');
+select is(pg_temp.verdict('{"outcome": "progress", "progress": {"settle_id": "one"}}'),
+  'malformed: progress.settle_id is one, wanted a uuid of this settle', 'and an id of its own');
 select is((select status from public.api_call_queue_v2 where symbol = 'MA-1'), 'processing',
   'nothing malformed has changed the job');
 

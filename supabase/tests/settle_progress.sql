@@ -1,5 +1,5 @@
 begin;
-select plan(24);
+select plan(27);
 
 update public.data_type_registry_v2 set api_calls_per_batch = 2 where data_type = 'shares-float-all';
 insert into public.supported_symbols (symbol, is_active)
@@ -26,7 +26,7 @@ select is(pg_temp.progress(), null, 'at its beginning there is no progress');
 update switchyard.api_call_queue_v2_live set lease_expires_at = clock_timestamp() + interval '5 seconds' where id = (select id from claimed);
 
 select is(
-  pg_temp.settle('{"outcome": "progress", "progress": {"cursor": {"page": 1}, "lease_seconds": 90}, "rows": [
+  pg_temp.settle('{"outcome": "progress", "progress": {"settle_id": "00000000-0000-4000-8000-000000000001", "cursor": {"page": 1}, "lease_seconds": 90}, "rows": [
     {"symbol": "PR-1", "date": "2026-11-20", "free_float": 1}, {"symbol": "PR-3", "date": "2026-11-20", "free_float": 3},
     {"symbol": "OTHER", "date": "2026-11-20", "free_float": 4}]}'),
   'progress 3', 'a part writes its rows');
@@ -47,7 +47,7 @@ select results_eq($$select symbol, empty_until from switchyard.refresh_state whe
 
 update switchyard.refresh_state set last_checked_at = '2020-01-01', consecutive_failures = 3, failing_until = 'infinity',
        empty_until = 'infinity' where symbol = 'PR-1';
-select is(pg_temp.settle('{"outcome": "progress", "progress": {"cursor": {"page": 2}}, "rows": [
+select is(pg_temp.settle('{"outcome": "progress", "progress": {"settle_id": "00000000-0000-4000-8000-000000000002", "cursor": {"page": 2}}, "rows": [
     {"symbol": "PR-1", "date": "2026-11-20", "free_float": 1}, {"symbol": "PR-2", "date": "2026-11-20", "free_float": 2}]}'),
   'progress 1', 'the next part');
 select results_eq(
@@ -57,22 +57,36 @@ select results_eq(
   'rows that came clear what was known of failures and of having nothing');
 select results_eq('select cursor, parts from switchyard.job_progress', $$values ('{"page": 2}'::jsonb, 2)$$, 'parts are counted');
 
+select is(pg_temp.settle('{"outcome": "progress", "progress": {"settle_id": "00000000-0000-4000-8000-000000000002", "cursor": {"page": 2}},
+    "rows": [{"symbol": "PR-1", "date": "2026-11-20", "free_float": 9}]}'),
+  'progress 0', 'the same settle again, after a lost answer, writes nothing');
+select results_eq(
+  $$select q.rows_written, q.vendor_calls, u.calls, u.bytes, j.parts, f.free_float::integer
+      from public.api_call_queue_v2 as q
+      join claimed as c using (id)
+      join public.api_data_usage_v2 as u on u.data_type = q.data_type
+      join switchyard.job_progress as j on j.job_id = q.id
+      join public.shares_float as f on f.symbol = 'PR-1' and f.date = '2026-11-20'$$,
+  $$values (4, 2, 2::bigint, 200::bigint, 2, 1)$$, '… and books nothing');
+select is(pg_temp.settle('{"outcome": "progress", "progress": {"cursor": {"page": 3}}, "rows": []}'), 'malformed 0',
+  'a part without an id is not settled');
+
 select is(pg_temp.settle('{"outcome": "released", "calls": 0, "bytes": 0}'), 'released 0', 'the job is given back in between');
 select is(pg_temp.claim(), 1::bigint, 'and claimed again');
 select is(pg_temp.progress(), '{"page": 2}'::jsonb, 'it goes on where it was');
 
-select is(pg_temp.settle('{"outcome": "progress", "progress": {"cursor": {"page": 3}}, "rows": [{"symbol": "PR-1"}]}'),
+select is(pg_temp.settle('{"outcome": "progress", "progress": {"settle_id": "00000000-0000-4000-8000-000000000003", "cursor": {"page": 3}}, "rows": [{"symbol": "PR-1"}]}'),
   'failed 0', 'rows that are refused fail the job, as everywhere');
 select is(pg_temp.settle('{"outcome": "completed", "rows": [], "progress": {}}'), 'lease_lost 0', 'which then is not held any more');
 select public.queue_refresh_if_not_exists_v2('GLOBAL', 'shares-float-all');
 select is(pg_temp.claim(), 1::bigint, 'a new job');
 select is(pg_temp.progress(), null, 'begins at the beginning');
-select pg_temp.settle('{"outcome": "progress", "progress": {"cursor": {"page": 1}}, "rows": [{"symbol": "PR-1", "date": "2026-11-21"}]}');
+select pg_temp.settle('{"outcome": "progress", "progress": {"settle_id": "00000000-0000-4000-8000-000000000004", "cursor": {"page": 1}}, "rows": [{"symbol": "PR-1", "date": "2026-11-21"}]}');
 select is(
   (select string_agg(s.outcome, ', ' order by s.outcome)
      from public.settle_queue_batch_v2((
        select jsonb_agg(jsonb_build_object('job_id', c.id, 'lease_token', c.lease_token, 'outcome', 'progress',
-                'rows', '[]'::jsonb, 'progress', jsonb_build_object('cursor', n)))
+                'rows', '[]'::jsonb, 'progress', jsonb_build_object('settle_id', gen_random_uuid(), 'cursor', n)))
          from claimed as c cross join generate_series(1, 2) as n)) as s),
   'lease_lost, progress', 'of two parts in one settle the first counts');
 select is(pg_temp.progress(), '1'::jsonb, '… with its cursor');

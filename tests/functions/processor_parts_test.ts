@@ -79,7 +79,9 @@ Deno.test("each part is settled with its rows, cursor and cost before the next i
   assert.deepEqual(settledBefore, [0, 1]);
   const [first, second, last] = queue.settles.flatMap(({ results }) => results);
   assert.deepEqual(first?.rows, [{ name: "0-0" }, { name: "0-1" }]);
-  assert.deepEqual(first?.progress, { cursor: 1, lease_seconds: 120 });
+  const { settle_id, ...progress } = first?.progress ?? {};
+  assert.deepEqual(progress, { cursor: 1, lease_seconds: 120 });
+  assert.match(settle_id ?? "", /^[0-9a-f-]{36}$/);
   assert.deepEqual([first?.outcome, first?.calls, first?.bytes], ["progress", 1, 100]);
   assert.deepEqual(second?.rows, [{ name: "1-0" }, { name: "1-1" }]);
   assert.deepEqual([last?.outcome, last?.rows, last?.calls, last?.bytes], ["completed", [], 0, 0]);
@@ -126,6 +128,8 @@ Deno.test("a part of many rows is settled in pieces, and the cursor moves with t
   assert.deepEqual(outcomesOf(results), ["progress", "progress", "progress", "completed"]);
   assert.deepEqual(results.map(({ rows }) => rows.length), [5_000, 5_000, 2_000, 0]);
   assert.deepEqual(results.map(({ calls }) => calls), [1, 0, 0, 0]);
+  const ids = results.slice(0, 3).map(({ progress }) => progress?.settle_id);
+  assert.equal(new Set(ids).size, 3, "or the queue would take one for another");
 });
 
 Deno.test("pieces before the last keep the cursor where it was", async () => {

@@ -77,10 +77,11 @@ export interface SettleResult {
   duration_ms: number;
   error: JobError | null;
   /**
-   * With `progress`: where the next part begins, and seconds that the lease lasts from now. With
-   * `completed`: earlier parts had rows.
+   * With `progress`: a UUID of this settle, so that a second try books and writes nothing again, where
+   * the next part begins, and seconds that the lease lasts from now. With `completed`: earlier parts
+   * had rows.
    */
-  progress?: { cursor?: JsonValue; lease_seconds?: number };
+  progress?: { settle_id?: string; cursor?: JsonValue; lease_seconds?: number };
 }
 
 /** How long a call may go on. */

@@ -88,6 +88,7 @@ export async function runParts(
         // Those of the call are booked once.
         ...(index === 0 ? { calls: fetched.calls, bytes: fetched.bytes } : {}),
         progress: {
+          settle_id: crypto.randomUUID(),
           cursor: isWhole && !isLast ? fetched.next : from,
           lease_seconds: run.leaseSeconds,
         },
