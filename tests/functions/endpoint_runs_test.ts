@@ -112,14 +112,14 @@ Deno.test("a database that cannot tell stops no run", async () => {
   assert.match(logged.join(), /cannot tell whether another run is in progress: too many/);
 });
 
-Deno.test("while another run is in progress every endpoint answers 200 in its own shape, and does nothing", async () => {
+Deno.test("while another run is in progress every endpoint says so in its own shape, and does nothing", async () => {
   const message = "Nothing was done: a run has been in progress for 7 s";
   const world: World = { vendor: quotes, queue: refused };
   const none = { totalProcessed: 0, totalSucceeded: 0 };
   for (
-    const [create, rest] of [
-      [(s) => createLegacyEndpoint(quoteEndpoint, s), { details: [], ...none }],
-      [(s) => createLegacyEndpoint(dividendHistoryEndpoint, s), {
+    const [create, status, rest] of [
+      [(s) => createLegacyEndpoint(quoteEndpoint, s), 207, { details: [], ...none }],
+      [(s) => createLegacyEndpoint(dividendHistoryEndpoint, s), 207, {
         details: [],
         totalSymbolsProcessed: 0,
         totalDividendsFetched: 0,
@@ -131,20 +131,21 @@ Deno.test("while another run is in progress every endpoint answers 200 in its ow
             availableExchangesEndpoint as LegacyListDefinition<unknown>,
             s,
           ),
+        200,
         { upsertedCount: 0 },
       ],
-      [createExchangePricesEndpoint, { details: [], ...none }],
-      [createSharesFloatEndpoint, {
+      [createExchangePricesEndpoint, 207, { details: [], ...none }],
+      [createSharesFloatEndpoint, 207, {
         details: [],
         totalPagesProcessed: 0,
         totalRecordsFetched: 0,
         totalRecordsUpserted: 0,
         totalRecordsSkipped: 0,
       }],
-    ] as [Parameters<typeof callEndpoint>[0], Record<string, unknown>][]
+    ] as [Parameters<typeof callEndpoint>[0], number, Record<string, unknown>][]
   ) {
     const answer = await callEndpoint(create, world);
-    assert.equal(answer.status, 200);
+    assert.equal(answer.status, status);
     assert.deepEqual(answer.json, { message, ...rest });
     assert.deepEqual([answer.vendorCalls, answer.writes], [[], []]);
     assert.deepEqual(names(answer.queueCalls), ["start_endpoint_run_v2"]);

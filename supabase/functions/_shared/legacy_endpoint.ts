@@ -47,7 +47,8 @@ export interface LegacyEndpointDefinition<Payload> extends LegacyService {
  *   or not; 400 when it is not an array of texts. Any other body is ignored, as legacy did.
  * - 200 when all went well, else the definition's status for partial failure; 500 when nothing
  *   could be tried. No message holds a key.
- * - While the queue is on, 200 without results when another run is in progress.
+ * - While the queue is on, the status for partial failure and no results when another run is in
+ *   progress.
  */
 export function createLegacyEndpoint<Payload>(
   definition: LegacyEndpointDefinition<Payload>,
@@ -56,7 +57,10 @@ export function createLegacyEndpoint<Payload>(
   return serveLegacy(definition, surroundings, {
     dataType: definition.fetcher.dataType,
     takesSymbols: true,
-    nothing: () => ({ details: [], ...definition.totals([]) }),
+    nothing: () => ({
+      status: definition.partialStatus,
+      body: { details: [], ...definition.totals([]) },
+    }),
     run: (access, call) => runEndpoint(definition, surroundings, access, call),
   });
 }

@@ -24,7 +24,7 @@ export function createLegacyListEndpoint<Payload>(
 ): (request: Request) => Promise<Response> {
   return serveLegacy(definition, surroundings, {
     dataType: definition.fetcher.dataType,
-    nothing: () => definition.counts(0),
+    nothing: () => ({ status: 200, body: definition.counts(0) }),
     async run({ database, fetch, log }) {
       const outcome = await fetch(definition.fetcher, [GLOBAL]);
       for (const warning of outcome.warnings) log(warning);

@@ -80,8 +80,8 @@ export interface LegacyWork {
   dataType: string;
   /** Whether `{symbols}` in the body of a caller with a secret key restricts it. Default: the body is ignored. */
   takesSymbols?: true;
-  /** The answer beside `message` when nothing was done. */
-  nothing(): Record<string, unknown>;
+  /** The answer but for `message` when nothing was done: 207 where the endpoint has a status for "not all". */
+  nothing(): LegacyAnswer;
   run(access: LegacyAccess, call: LegacyCall): Promise<LegacyAnswer>;
 }
 
@@ -135,10 +135,8 @@ export function serveLegacy(
       ? { kind: "unknown" }
       : await runs.enter({ database, isTrusted, log });
     if (entry.kind === "refused") {
-      return {
-        status: 200,
-        body: { message: `Nothing was done: ${entry.reason}`, ...work.nothing() },
-      };
+      const { status, body } = work.nothing();
+      return { status, body: { message: `Nothing was done: ${entry.reason}`, ...body } };
     }
     try {
       run.follow(entry);

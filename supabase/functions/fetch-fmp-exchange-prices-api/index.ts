@@ -35,7 +35,10 @@ export function createExchangePricesEndpoint(
 ): (request: Request) => Promise<Response> {
   return serveLegacy(service, surroundings, {
     dataType: "quote",
-    nothing: () => ({ details: [], totalProcessed: 0, totalSucceeded: 0 }),
+    nothing: () => ({
+      status: 207,
+      body: { details: [], totalProcessed: 0, totalSucceeded: 0 },
+    }),
     async run(access) {
       const details: ExchangeResult[] = [];
       for (const exchange of EXCHANGES) details.push(await refreshExchange(exchange, access));

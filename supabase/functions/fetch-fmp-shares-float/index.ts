@@ -33,7 +33,7 @@ export function createSharesFloatEndpoint(
 ): (request: Request) => Promise<Response> {
   return serveLegacy(service, surroundings, {
     dataType: sharesFloatAllFetcher.dataType,
-    nothing: () => answerOf([]),
+    nothing: () => ({ status: 207, body: answerOf([]) }),
     async run(access) {
       const details: PageResult[] = [];
       for await (const { page, answer } of sharesFloatPages(access.context, MOST_PAGES)) {
