@@ -174,7 +174,7 @@ Deno.test("a hostile signed-in caller with many accounts leaves demand, queue an
       assert.ok(!text.includes("vendorCalls"));
       statuses.set(`${status}`, (statuses.get(`${status}`) ?? 0) + 1);
     });
-    assert.deepEqual([...statuses], [["200", 200]]);
+    assert.deepEqual([...statuses].sort(), [["200", 1], ["207", 199]]);
     assert.equal(stack.simulator!.calls, 40);
     assert.equal(stack.simulator!.violations, 0);
     const [books] = await sql`
