@@ -18,6 +18,10 @@ as $$
         ) as open
         join public.data_type_registry_v2 as t on t.provider = open.provider
        where not t.paused
+         and not exists (
+           select 1
+             from switchyard.data_type_holds as h
+            where h.data_type = t.data_type and h.hold_until > clock_timestamp())
          and t.estimated_data_size_bytes <= open.bytes_left
          and t.api_calls_per_batch <= open.calls_per_minute
     ) as r on r.data_type = q.data_type

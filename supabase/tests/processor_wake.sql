@@ -1,5 +1,5 @@
 begin;
-select plan(29);
+select plan(30);
 
 insert into public.supported_symbols (symbol) select 'WA-' || n from generate_series(1, 5) as n;
 create function pg_temp.put_secret(p_name text, p_value text) returns void language sql as $$
@@ -50,6 +50,9 @@ update public.api_providers_v2 set hold_until = clock_timestamp() + interval '1 
 select is(public.invoke_processor_loop_v2() ->> 'reason', 'no job can be claimed', 'but not while their provider is on hold');
 update public.api_providers_v2 set hold_until = null;
 select is(switchyard.due_jobs(), 3::bigint, 'due_jobs counts what can be claimed');
+select switchyard.hold_data_type('quote', 60, 'test');
+select is(switchyard.due_jobs(), 0::bigint, '… which a data type on hold cannot');
+delete from switchyard.data_type_holds;
 
 select is(public.start_processor_run_v2('00000000-0000-4000-8000-00000000000a') ->> 'started', 'true', 'a run starts');
 select is(switchyard.is_processor_alive(), true, 'its heartbeat shows that it is alive');
