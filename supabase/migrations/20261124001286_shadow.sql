@@ -1,0 +1,202 @@
+-- Adds the shadow: what fetched rows would have written, recorded, compared and reported. Nothing is
+-- recorded before a data type is in stage shadow or canary.
+
+create function switchyard.record_shadow(p_results switchyard.held_result[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_most_rows integer := switchyard.setting_integer('shadow_rows_per_result');
+  v_data_type text;
+  v_ids bigint[];
+  v_made bigint[];
+begin
+  with made as (
+    insert into switchyard.shadow_results (data_type, symbol, fetched_at, verdict, reason, is_part, rows)
+    select h.data_type, h.symbol, coalesce(q.claimed_at, clock_timestamp()),
+           case when h.outcome = 'failed' then 'inconclusive' else 'waiting' end,
+           case when h.outcome = 'failed' then left('failed: ' || (h.error ->> 'message'), 500) end,
+           h.outcome = 'progress' or jsonb_array_length(h.rows) > v_most_rows
+           or exists (
+             select 1
+               from switchyard.job_progress as j
+              where j.data_type = h.data_type and j.symbol = h.symbol and j.job_id = h.job_id),
+           case
+             when h.outcome = 'failed' then null
+             when jsonb_array_length(h.rows) > v_most_rows then (
+               select jsonb_agg(few.item)
+                 from (select e.item from jsonb_array_elements(h.rows) as e (item) order by random() limit v_most_rows) as few)
+             else h.rows
+           end
+      from unnest(p_results) as h
+      join public.data_type_registry_v2 as t on t.data_type = h.data_type
+      join switchyard.api_call_queue_v2_live as q on q.id = h.job_id and q.finished_at = 'infinity'
+     where h.destination = 'shadow'
+       -- Rows that an Edge Function wrote by itself are in the table already.
+       and t.fetcher <> 'edge-function'
+       and (h.outcome in ('completed', 'empty', 'progress')
+            or (h.outcome = 'failed' and h.error ->> 'class' in ('retryable', 'permanent')))
+    returning id, verdict
+  )
+  select array_agg(m.id) filter (where m.verdict = 'waiting') into v_made from made as m;
+
+  -- At once, beside what legacy has now: a minute later a type that is refreshed each minute has moved on.
+  -- A loop over data types, because each has a table of its own.
+  for v_data_type, v_ids in
+    select r.data_type, array_agg(r.id order by r.id)
+      from switchyard.shadow_results as r
+     where r.id = any (v_made)
+     group by r.data_type
+     order by r.data_type
+  loop
+    begin
+      perform switchyard.compare_shadow(v_data_type, v_ids);
+    exception when others then
+      -- The results stay waiting; a settle must not fail because of them.
+      perform switchyard.record_event(
+        'shadow comparison failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate),
+        cardinality(v_ids), null, v_data_type);
+    end;
+  end loop;
+end
+$$;
+comment on function switchyard.record_shadow(switchyard.held_result[]) is
+  'Records the results of a settle whose rows go to the shadow, and compares them. Called before their jobs are concluded. Failed ones are inconclusive, so that their symbols are not chosen again at once.';
+
+create function switchyard.relook_at_shadow(p_data_type text)
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_type public.data_type_registry_v2;
+  v_ids bigint[];
+begin
+  select r.* into strict v_type from public.data_type_registry_v2 as r where r.data_type = p_data_type;
+
+  -- Once the queue writes rows itself there is no legacy to compare with; and no more wait than may.
+  update switchyard.shadow_results as r
+     set verdict = 'inconclusive',
+         reason = case when v_type.stage <> 'shadow' then format('the stage is %s now', v_type.stage)
+                       else 'gave way to newer ones' end,
+         compared_at = clock_timestamp(),
+         differences = jsonb_path_query_array(r.differences, '$[0 to 19]'),
+         rows = null
+   where r.data_type = p_data_type
+     and r.verdict = 'waiting'
+     and (v_type.stage <> 'shadow'
+          or r.id <= (
+            select w.id
+              from switchyard.shadow_results as w
+             where w.data_type = p_data_type and w.verdict = 'waiting'
+             order by w.id desc
+            offset switchyard.setting_integer('shadow_waiting_per_type')
+             limit 1));
+  if not exists (
+    select 1 from switchyard.shadow_results as r where r.data_type = p_data_type and r.verdict = 'waiting')
+  then
+    return 0;
+  end if;
+
+  execute format(
+    $sql$
+      select array_agg(r.id order by r.id)
+        from switchyard.shadow_results as r
+       where r.data_type = $1
+         and r.verdict = 'waiting'
+         and (r.compared_at is null
+              or r.fetched_at < clock_timestamp() - make_interval(mins => $2)
+              or r.legacy_seen_at is distinct from (select max(t.%I) from public.%I as t where %s))
+    $sql$,
+    v_type.timestamp_column, v_type.table_name,
+    case when v_type.symbol_column is null then 'true'
+         else format('t.%I = r.symbol', v_type.symbol_column) end)
+    into v_ids
+    using p_data_type, switchyard.setting_integer('shadow_wait_minutes');
+  if v_ids is not null then
+    perform switchyard.compare_shadow(p_data_type, v_ids);
+  end if;
+  return coalesce(cardinality(v_ids), 0);
+end
+$$;
+comment on function switchyard.relook_at_shadow(text) is
+  'Compares again what waits for the next legacy refresh and has seen one, or has waited shadow_wait_minutes. Gives up what waits beyond shadow_waiting_per_type, and all when the type is not in stage shadow any more. Returns the number of new looks.';
+
+create function switchyard.shadow_tally(
+  p_data_type text,
+  p_since timestamptz,
+  out matches bigint,
+  out mismatches bigint,
+  out inconclusive bigint,
+  out waiting bigint
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  select count(*) filter (where r.verdict = 'match'),
+         count(*) filter (where r.verdict = 'mismatch'),
+         count(*) filter (where r.verdict = 'inconclusive'),
+         count(*) filter (where r.verdict = 'waiting')
+    into matches, mismatches, inconclusive, waiting
+    from switchyard.shadow_results as r
+   where r.data_type = p_data_type and r.fetched_at >= p_since;
+end
+$$;
+comment on function switchyard.shadow_tally(text, timestamptz) is
+  'Verdicts of the comparisons of a data type whose rows were fetched since then. Of many, matches and inconclusive ones are pruned first, so that a rate never looks better than it was.';
+
+create function public.shadow_report_v2(p_data_type text, p_limit integer default 50)
+returns table (
+  symbol text,
+  row_key jsonb,
+  column_name text,
+  kind text,
+  legacy_value jsonb,
+  queue_value jsonb,
+  fetched_at timestamptz,
+  compared_at timestamptz
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if not exists (select 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type) then
+    raise exception 'Cannot report on data type "%": unknown data type', coalesce(p_data_type, 'null')
+      using errcode = 'SY008', hint = 'See select data_type from data_type_registry_v2';
+  end if;
+  return query
+    select r.symbol, d.item -> 'key', d.item ->> 'column', d.item ->> 'kind', d.item -> 'legacy', d.item -> 'queue',
+           r.fetched_at, r.compared_at
+      from (
+        select w.*
+          from switchyard.shadow_results as w
+         where w.data_type = p_data_type and w.verdict = 'mismatch'
+         order by w.id desc
+         limit p_limit
+      ) as r
+     cross join jsonb_array_elements(r.differences) with ordinality as d (item, place)
+     where (d.item -> 'decides')::boolean
+     order by r.id desc, d.place
+     limit p_limit;
+end
+$$;
+comment on function public.shadow_report_v2(text, integer) is
+  'The latest mismatches of a data type in stage shadow, a difference per row, what legacy wrote beside what the queue would have written. kind: different; dropped (fetched rows lack the column); older (by its source time, though fetched later); missing and extra (rows; the other side is shown whole); refused (the table would not take it; queue_value says why). Long values are cut, with their digest; of two objects only the keys that differ are shown. Raises SY008 for an unknown data type. For service_role and the SQL editor.';
+
+revoke all on function
+  switchyard.record_shadow(switchyard.held_result[]),
+  switchyard.relook_at_shadow(text),
+  switchyard.shadow_tally(text, timestamptz),
+  public.shadow_report_v2(text, integer)
+from public, anon, authenticated, service_role;
+grant execute on function
+  switchyard.record_shadow(switchyard.held_result[]),
+  switchyard.shadow_tally(text, timestamptz),
+  public.shadow_report_v2(text, integer)
+to service_role;

@@ -1,0 +1,117 @@
+-- Adds what keeps stages, type flags and legacy jobs in step with the registry. Nothing moves.
+
+create function switchyard.keep_stage()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if tg_op = 'TRUNCATE' then
+    raise exception 'Cannot truncate data_type_registry_v2: Switchyard reads it'
+      using errcode = 'SY023', hint = 'Delete single rows of data types in stage legacy or shadow';
+  end if;
+  if tg_op = 'INSERT' then
+    if new.stage <> 'legacy' then
+      raise exception 'Cannot register data type "%" in stage "%": a data type begins in legacy',
+        new.data_type, new.stage
+        using errcode = 'SY023',
+              hint = format('Insert it without a stage, then run select * from advance_migration_v2(%L)', new.data_type);
+    end if;
+    new.stage_entered_at := clock_timestamp();
+    return new;
+  end if;
+  if (tg_op = 'DELETE' or new.data_type <> old.data_type) and old.stage not in ('legacy', 'shadow') then
+    raise exception 'Cannot % data type "%": it is in stage %',
+      case tg_op when 'DELETE' then 'remove' else 'rename' end, old.data_type, old.stage
+      using errcode = 'SY023',
+            hint = format('Run select * from rollback_migration_v2(%L) first', old.data_type);
+  end if;
+  if tg_op = 'DELETE' then
+    return old;
+  end if;
+  if new.stage <> old.stage
+     and coalesce(current_setting('switchyard.moves_stage', true), '') <> old.data_type then
+    raise exception 'Cannot change the stage of "%" from % to % with an UPDATE: its legacy jobs and flag would not follow',
+      old.data_type, old.stage, new.stage
+      using errcode = 'SY023',
+            hint = case new.stage
+              when 'legacy' then format('Run select * from rollback_migration_v2(%L)', old.data_type)
+              else format('Run select * from advance_migration_v2(%L)', old.data_type) end;
+  end if;
+  return new;
+end
+$$;
+comment on function switchyard.keep_stage() is
+  'Trigger: a data type begins in legacy, changes its stage only by switchyard.set_stage, and is removed or renamed only in legacy and shadow (SY023).';
+
+create trigger keep_stage
+  before insert or delete or update of stage, data_type on public.data_type_registry_v2
+  for each row execute function switchyard.keep_stage();
+
+create trigger keep_all_stages
+  before truncate on public.data_type_registry_v2
+  for each statement execute function switchyard.keep_stage();
+
+create function switchyard.keep_type_flag()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if tg_op in ('DELETE', 'UPDATE') then
+    delete from public.feature_flags as f where f.flag_name = 'use_queue_for_' || old.data_type;
+  end if;
+  if tg_op in ('INSERT', 'UPDATE') then
+    insert into public.feature_flags (flag_name, metadata)
+    values ('use_queue_for_' || new.data_type,
+            jsonb_build_object('about', format('The queue alone refreshes %s; its legacy jobs rest', new.data_type)));
+  end if;
+  return null;
+end
+$$;
+comment on function switchyard.keep_type_flag() is
+  'Trigger: each data type has its flag use_queue_for_<data type>, which is on in stage live and retired.';
+
+create trigger keep_type_flag
+  after insert or delete on public.data_type_registry_v2
+  for each row execute function switchyard.keep_type_flag();
+
+create trigger rename_type_flag
+  after update of data_type on public.data_type_registry_v2
+  for each row
+  when (new.data_type <> old.data_type)
+  execute function switchyard.keep_type_flag();
+
+create function switchyard.follow_legacy_names()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  perform switchyard.settle_legacy_jobs();
+  return null;
+end
+$$;
+comment on function switchyard.follow_legacy_names() is
+  'Trigger: when the registry learns of a data type, or of a legacy job, or forgets one, the jobs rest or run as the stages and flags want it.';
+
+create trigger follow_legacy_names
+  after update of edge_function_name, legacy_cron_jobs, legacy_functions on public.data_type_registry_v2
+  for each row
+  when ((new.edge_function_name, new.legacy_cron_jobs, new.legacy_functions)
+        is distinct from (old.edge_function_name, old.legacy_cron_jobs, old.legacy_functions))
+  execute function switchyard.follow_legacy_names();
+
+-- A job that rests for a type in live may be that of the new one too.
+create trigger follow_new_type
+  after insert on public.data_type_registry_v2
+  for each row execute function switchyard.follow_legacy_names();
+
+revoke all on function
+  switchyard.keep_stage(),
+  switchyard.keep_type_flag(),
+  switchyard.follow_legacy_names()
+from public, anon, authenticated, service_role;

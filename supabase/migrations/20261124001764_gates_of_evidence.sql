@@ -1,0 +1,276 @@
+-- Adds the gates that look at what the queue has done: sample, match_rate, error_rate, freshness,
+-- queue_depth, quota, alerts.
+
+create function switchyard.canary_symbols(p_type public.data_type_registry_v2, p_most integer)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  execute format(
+    'select count(*)
+       from (select 1 from (%s) as k (symbol)
+              where switchyard.destination(''canary'', $1, $2, k.symbol, ''scheduled'') = ''table''
+              limit $3) as s',
+    switchyard.scheduled_symbols_sql(p_type))
+    into v_count
+    using p_type.canary_percent, p_type.data_type, p_most;
+  return v_count;
+end
+$$;
+comment on function switchyard.canary_symbols(public.data_type_registry_v2, integer) is
+  'How many symbols are in the canary share of a data type; counts no further than p_most.';
+
+create function switchyard.nothing_to_compare(p_gate text)
+returns switchyard.gate_result
+language sql
+immutable
+set search_path = ''
+as $$
+  select (
+    p_gate, true, 'nothing to compare: its Edge Function writes the rows itself', 'nothing',
+    'Watch the canary more closely', '{}'::jsonb)::switchyard.gate_result
+$$;
+comment on function switchyard.nothing_to_compare(text) is
+  'Verdict of the gates about shadow for a data type with the fetcher edge-function: the function that refreshes it is that of the legacy job.';
+
+create function switchyard.gate_sample(p_type public.data_type_registry_v2)
+returns switchyard.gate_result
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_wanted integer := switchyard.gate_setting(p_type,
+    case when p_type.symbol_column is null and not p_type.gate_settings ? 'least_sample'
+         then 'least_sample_global' else 'least_sample' end);
+  v_found integer;
+begin
+  if p_type.stage = 'shadow' and p_type.fetcher = 'edge-function' then
+    return switchyard.nothing_to_compare('sample');
+  end if;
+  if p_type.stage = 'shadow' then
+    select t.matches + t.mismatches into v_found
+      from switchyard.shadow_tally(p_type.data_type, p_type.stage_entered_at) as t;
+    return (
+      'sample', coalesce(v_found, 0) >= v_wanted, format('%s comparisons', coalesce(v_found, 0)),
+      format('%s comparisons', v_wanted),
+      'Wait for more, raise shadow_jobs_per_minute, or change least_sample in gate_settings',
+      jsonb_build_object('comparisons', coalesce(v_found, 0), 'wanted', v_wanted))::switchyard.gate_result;
+  end if;
+
+  -- Each symbol of a small share is fetched once in its TTL: one job of each will do.
+  v_wanted := least(v_wanted, greatest(switchyard.canary_symbols(p_type, v_wanted),
+                                       switchyard.gate_setting(p_type, 'least_sample_global')));
+  select least(o.finished - o.failed, v_wanted) into v_found
+    from switchyard.recent_outcomes(p_type.data_type, p_type.stage_entered_at) as o;
+  return (
+    'sample', v_found >= v_wanted, format('%s completed jobs', v_found), format('%s completed jobs', v_wanted),
+    format('Wait for more, or raise canary_percent (%s %% now)', p_type.canary_percent),
+    jsonb_build_object('jobs', v_found, 'wanted', v_wanted, 'canary_percent', p_type.canary_percent)
+  )::switchyard.gate_result;
+end
+$$;
+comment on function switchyard.gate_sample(public.data_type_registry_v2) is
+  'Gate: enough was seen to judge by: comparisons in shadow; later completed jobs, one for each symbol of the share if that is fewer than least_sample.';
+
+create function switchyard.gate_match_rate(p_type public.data_type_registry_v2)
+returns switchyard.gate_result
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_wanted numeric := switchyard.gate_setting(p_type, 'match_rate');
+  v_matches bigint;
+  v_mismatches bigint;
+  v_rate numeric;
+begin
+  if p_type.fetcher = 'edge-function' then
+    return switchyard.nothing_to_compare('match_rate');
+  end if;
+  select t.matches, t.mismatches into v_matches, v_mismatches
+    from switchyard.shadow_tally(p_type.data_type, p_type.stage_entered_at) as t;
+  v_rate := v_matches::numeric / nullif(v_matches + v_mismatches, 0);
+  return (
+    'match_rate', coalesce(v_rate >= v_wanted, false),
+    coalesce(switchyard.percent(v_rate) || format(' (%s of %s)', v_matches, v_matches + v_mismatches),
+             'no comparison'),
+    switchyard.percent(v_wanted),
+    format('See select * from shadow_report_v2(%L)', p_type.data_type),
+    jsonb_build_object('matches', v_matches, 'mismatches', v_mismatches, 'wanted', v_wanted))::switchyard.gate_result;
+end
+$$;
+comment on function switchyard.gate_match_rate(public.data_type_registry_v2) is
+  'Gate: what the queue fetched in shadow agrees with what the legacy jobs wrote.';
+
+create function switchyard.gate_error_rate(p_type public.data_type_registry_v2)
+returns switchyard.gate_result
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_most numeric := switchyard.gate_setting(p_type, 'error_rate');
+  v_outcomes record;
+  v_rate numeric;
+begin
+  select o.* into v_outcomes
+    from switchyard.recent_outcomes(
+      p_type.data_type,
+      greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(hours => greatest(
+        1, switchyard.gate_setting(p_type, 'soak_hours')::integer)))) as o;
+  v_rate := v_outcomes.failed::numeric / nullif(v_outcomes.finished, 0);
+  return (
+    'error_rate', coalesce(v_rate <= v_most, true),
+    coalesce(switchyard.percent(v_rate) || format(' (%s of %s jobs)', v_outcomes.failed, v_outcomes.finished),
+             'no finished job'),
+    format('at most %s', switchyard.percent(v_most)),
+    format('See select symbol, last_error from api_call_queue_v2 where data_type = %L and status = ''failed''',
+           p_type.data_type),
+    jsonb_build_object('failed', v_outcomes.failed, 'finished', v_outcomes.finished, 'most', v_most)
+  )::switchyard.gate_result;
+end
+$$;
+comment on function switchyard.gate_error_rate(public.data_type_registry_v2) is
+  'Gate: of the jobs that finished in this stage, in the last soak_hours at most, few failed.';
+
+create function switchyard.gate_freshness(p_type public.data_type_registry_v2)
+returns switchyard.gate_result
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_most_age numeric := 60 * p_type.default_ttl_minutes * switchyard.gate_setting(p_type, 'most_age_ttls');
+  v_since timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - interval '5 minutes');
+  v_sample switchyard.freshness_samples;
+  v_baseline_p95 numeric;
+  v_most_p95 numeric;
+begin
+  select s.* into v_sample
+    from switchyard.freshness_samples as s
+   where s.data_type = p_type.data_type
+     and s.sampled_at > v_since
+   order by s.sampled_at desc
+   limit 1;
+  select b.p95_age_seconds into v_baseline_p95
+    from switchyard.baseline_freshness(p_type.data_type) as b;
+  -- A type that was always fresher than its TTL may use the TTL.
+  v_most_p95 := greatest(v_baseline_p95 * switchyard.gate_setting(p_type, 'baseline_slack'),
+                         60 * p_type.default_ttl_minutes);
+  return (
+    'freshness',
+    coalesce(coalesce(v_sample.max_age_seconds, 0) <= v_most_age
+             and (v_baseline_p95 is null or coalesce(v_sample.p95_age_seconds, 0) <= v_most_p95)
+             and v_sample.sampled_at is not null, false),
+    case
+      when v_sample.sampled_at is null then 'no sample in the last 5 minutes'
+      when v_sample.max_age_seconds is null then 'no row that counts'
+      else concat_ws(', ',
+        format('oldest %s', switchyard.in_words(v_sample.max_age_seconds::numeric)),
+        format('95 %% within %s', switchyard.in_words(v_sample.p95_age_seconds::numeric)))
+    end,
+    concat_ws(', ',
+      format('oldest at most %s', switchyard.in_words(v_most_age)),
+      case when v_baseline_p95 is null then 'no baseline was recorded'
+           else '95 % within ' || switchyard.in_words(v_most_p95) end),
+    case when v_sample.sampled_at is null then 'See select * from cron.job where jobname = ''sample-freshness-v2'''
+         else format('See select * from switchyard.freshness_samples where data_type = %L order by sampled_at desc',
+                     p_type.data_type) end,
+    jsonb_build_object(
+      'max_age_seconds', v_sample.max_age_seconds, 'p95_age_seconds', v_sample.p95_age_seconds,
+      'stale_rows', v_sample.stale_rows, 'very_stale_rows', v_sample.very_stale_rows,
+      'most_age_seconds', v_most_age, 'most_p95_age_seconds', v_most_p95,
+      'baseline_p95_age_seconds', v_baseline_p95))::switchyard.gate_result;
+end
+$$;
+comment on function switchyard.gate_freshness(public.data_type_registry_v2) is
+  'Gate: in the latest sample no symbol is older than most_age_ttls TTLs, and 95 % are no older than in the baseline, with slack, or than the TTL.';
+
+create function switchyard.gate_queue_depth(p_type public.data_type_registry_v2)
+returns switchyard.gate_result
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_most integer := switchyard.gate_setting(p_type, 'most_pending');
+  v_pending integer;
+begin
+  select count(*) into v_pending
+    from (
+      select 1
+        from switchyard.api_call_queue_v2_live as q
+       where q.data_type = p_type.data_type and q.status = 'pending' and q.run_after <= clock_timestamp()
+       limit v_most + 1
+    ) as due;
+  return (
+    'queue_depth', v_pending <= v_most,
+    format('%s due jobs', case when v_pending > v_most then 'more than ' || v_most else v_pending::text end),
+    format('at most %s due jobs', v_most),
+    'Wait until the queue is shorter, or see why it is not: select * from switchyard.queue_events order by id desc',
+    jsonb_build_object('due', v_pending, 'most', v_most))::switchyard.gate_result;
+end
+$$;
+comment on function switchyard.gate_queue_depth(public.data_type_registry_v2) is
+  'Gate: the queue keeps up with this data type.';
+
+create function switchyard.gate_quota(p_type public.data_type_registry_v2)
+returns switchyard.gate_result
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_most numeric := 1 - switchyard.gate_setting(p_type, 'quota_headroom');
+  v_usage record;
+begin
+  select u.* into v_usage from public.get_quota_usage_v2(p_type.provider) as u;
+  return (
+    'quota', coalesce(v_usage.bytes_used <= v_most * v_usage.bytes_allowed, false),
+    coalesce(switchyard.percent(v_usage.bytes_used::numeric / nullif(v_usage.bytes_allowed, 0))
+               || ' of the bytes of 30 days used',
+             format('the quota of "%s" is unknown', p_type.provider)),
+    format('at most %s', switchyard.percent(v_most)),
+    format('See select * from get_quota_usage_v2(%L)', p_type.provider),
+    jsonb_build_object('bytes_used', v_usage.bytes_used, 'bytes_allowed', v_usage.bytes_allowed, 'most', v_most)
+  )::switchyard.gate_result;
+end
+$$;
+comment on function switchyard.gate_quota(public.data_type_registry_v2) is
+  'Gate: the provider''s byte quota has room left.';
+
+create function switchyard.gate_alerts(p_type public.data_type_registry_v2)
+returns switchyard.gate_result
+language sql
+stable
+set search_path = ''
+as $$
+  select ('alerts', count(*) = 0,
+          case when count(*) = 0 then 'no open critical alert'
+               else string_agg(format('%s: %s', a.id, a.message), '; ' order by a.id) end,
+          'no open critical alert', 'Run select resolve_alert_v2(<id>, ''what was done'')',
+          jsonb_build_object('open', count(*)))::switchyard.gate_result
+    from switchyard.alerts as a
+   where a.severity = 'critical'
+     and a.resolved_at is null
+     and (a.data_type is null or a.data_type = p_type.data_type)
+$$;
+comment on function switchyard.gate_alerts(public.data_type_registry_v2) is
+  'Gate: no critical alert of the data type, or of the whole system, is open.';
+
+revoke all on function
+  switchyard.canary_symbols(public.data_type_registry_v2, integer),
+  switchyard.nothing_to_compare(text),
+  switchyard.gate_sample(public.data_type_registry_v2),
+  switchyard.gate_match_rate(public.data_type_registry_v2),
+  switchyard.gate_error_rate(public.data_type_registry_v2),
+  switchyard.gate_freshness(public.data_type_registry_v2),
+  switchyard.gate_queue_depth(public.data_type_registry_v2),
+  switchyard.gate_quota(public.data_type_registry_v2),
+  switchyard.gate_alerts(public.data_type_registry_v2)
+from public, anon, authenticated, service_role;
