@@ -73,8 +73,14 @@ async function main(args: string[]): Promise<number> {
 
 /** Runs the tests in a finalized copy, which prints the closing line; removes the copy. */
 async function runFinalized(root: string, args: readonly string[]): Promise<number> {
-  const folder = await Deno.makeTempDir({ prefix: "switchyard-finalized-" });
+  const parent = await Deno.makeTempDir({ prefix: "switchyard-finalized-" });
   try {
+    // Tests become other users.
+    await Deno.chmod(parent, 0o755);
+    const folder = join(parent, "checkout");
+    await Deno.mkdir(folder);
+    // Tests read the recorded answers beside the checkout when they are there.
+    await Deno.symlink(join(root, "..", "shared"), join(parent, "shared"));
     const leftOut = await makeFinalizedCopy(root, folder);
     console.log(`In a finalized copy, without ${leftOut.join(", ")}`);
     const { code } = await new Deno.Command(Deno.execPath(), {
@@ -84,6 +90,6 @@ async function runFinalized(root: string, args: readonly string[]): Promise<numb
     }).spawn().status;
     return code;
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(parent, { recursive: true });
   }
 }

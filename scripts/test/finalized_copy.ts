@@ -29,8 +29,6 @@ const NOT_AFTERWARDS = [
  * its own, and code and tests use the names without suffix. Returns the tests that it leaves out.
  */
 export async function makeFinalizedCopy(root: string, folder: string): Promise<readonly string[]> {
-  // Tests become other users.
-  await Deno.chmod(folder, 0o755);
   const migrationsFolder = join(root, "supabase", "migrations");
   const migrations = await filesBelow(migrationsFolder);
   const own = readOwn(
