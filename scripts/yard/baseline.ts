@@ -13,9 +13,10 @@ import {
   nameSuffix,
   withDatabase,
 } from "./database.ts";
-import { readCatalog } from "./discover_catalog.ts";
-import { guess, type KnownSymbols, type Proposal } from "./discover_guess.ts";
-import { readCode } from "./discover_sources.ts";
+import { readCatalog } from "./discover/catalog.ts";
+import { guess } from "./discover/guess.ts";
+import type { KnownSymbols, Proposal } from "./discover/proposal.ts";
+import { readCode } from "./discover/sources.ts";
 import { PROJECT_OPTIONS, PROJECT_USAGE, projectFolder } from "./project.ts";
 
 const OPTIONS = {

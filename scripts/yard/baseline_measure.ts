@@ -1,7 +1,7 @@
 import type { Sql, TransactionSql } from "postgres";
 import type { BaselineFile } from "./baseline_file.ts";
 import { messageOf } from "./command.ts";
-import type { KnownSymbols, Proposal } from "./discover_guess.ts";
+import type { KnownSymbols, Proposal } from "./discover/proposal.ts";
 
 type Jobs = BaselineFile["jobs"];
 type Rows = BaselineFile["rows"];

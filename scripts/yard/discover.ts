@@ -2,10 +2,11 @@ import { join } from "node:path";
 import { formatTable } from "../format.ts";
 import { type Answer, defineCommand, RefusedError } from "./command.ts";
 import { DATABASE_OPTIONS, DATABASE_USAGE, withDatabase } from "./database.ts";
-import { type Catalog, readCatalog } from "./discover_catalog.ts";
-import { type Discovery, guess } from "./discover_guess.ts";
-import { discoveryMigration, reasonLine } from "./discover_migration.ts";
-import { readCode } from "./discover_sources.ts";
+import { type Catalog, readCatalog } from "./discover/catalog.ts";
+import { guess } from "./discover/guess.ts";
+import { discoveryMigration, reasonLine } from "./discover/migration.ts";
+import type { Discovery } from "./discover/proposal.ts";
+import { readCode } from "./discover/sources.ts";
 import {
   nextVersions,
   openProject,

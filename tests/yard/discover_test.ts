@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { applyLegacyBaseline } from "../../local/platform/apply.ts";
-import { readCadence, readCalls } from "../../scripts/yard/discover_jobs.ts";
+import { readCadence, readCalls } from "../../scripts/yard/discover/jobs.ts";
 import {
   makeLegacyProject,
   makeNewProject,

@@ -1,7 +1,7 @@
 import { dirname, join, resolve } from "node:path";
-import { readIfThere } from "./project.ts";
-import type { Catalog } from "./discover_catalog.ts";
-import { readCalls, type SqlFunction, withoutComments } from "./discover_jobs.ts";
+import { readIfThere } from "../project.ts";
+import type { Catalog } from "./catalog.ts";
+import { readCalls, type SqlFunction, withoutComments } from "./jobs.ts";
 
 /** What the code of an Edge Function says about where it writes. */
 export interface Writes {

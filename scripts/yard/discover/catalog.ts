@@ -1,6 +1,6 @@
 import type { Sql, TransactionSql } from "postgres";
-import { RefusedError } from "./command.ts";
-import type { CronJob, SqlFunction } from "./discover_jobs.ts";
+import { RefusedError } from "../command.ts";
+import type { CronJob, SqlFunction } from "./jobs.ts";
 
 export interface Column {
   name: string;

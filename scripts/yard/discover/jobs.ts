@@ -1,4 +1,4 @@
-import { type CronFields, parseSchedule } from "../../local/cron/schedule.ts";
+import { type CronFields, parseSchedule } from "../../../local/cron/schedule.ts";
 
 /** A row of `cron.job`. */
 export interface CronJob {

@@ -1,4 +1,4 @@
-import type { Discovery, Guess, Proposal } from "./discover_guess.ts";
+import type { Discovery, Guess, Proposal } from "./proposal.ts";
 
 /** The migration that registers what was discovered. Rows of low confidence are comments. */
 export function discoveryMigration(discovery: Discovery): string {
