@@ -15,10 +15,8 @@ import type {
   Fetcher,
   JsonValue,
 } from "../../supabase/functions/_shared/fetchers/contract.ts";
-import {
-  type ProcessorOptions,
-  runProcessor,
-} from "../../supabase/functions/_shared/processor/run_processor.ts";
+import type { ProcessorOptions } from "../../supabase/functions/_shared/processor/options.ts";
+import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
 
 const START = Date.parse("2026-11-24T10:00:00Z");
 

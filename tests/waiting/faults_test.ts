@@ -6,10 +6,8 @@ import type { Stack } from "../../local/stack.ts";
 import { fetchContextFromEnv } from "../../supabase/functions/_shared/env.ts";
 import { fetchers } from "../../supabase/functions/_shared/fetchers/index.ts";
 import type { ProcessorReport } from "../../supabase/functions/_shared/processor/report.ts";
-import {
-  type ProcessorOptions,
-  runProcessor,
-} from "../../supabase/functions/_shared/processor/run_processor.ts";
+import type { ProcessorOptions } from "../../supabase/functions/_shared/processor/options.ts";
+import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
 import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
 import { eventually, withStack } from "../integration/with_stack.ts";
 

@@ -1,5 +1,5 @@
 import { type Env, wholeNumberEnv } from "../env.ts";
-import type { ProcessorOptions } from "./run_processor.ts";
+import type { ProcessorOptions } from "./options.ts";
 
 /** What operators may change about a run. */
 export type ProcessorSettings = Required<
