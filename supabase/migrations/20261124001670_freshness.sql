@@ -241,6 +241,7 @@ begin
     return query select null::text, null::integer, null::double precision, 'another sample is being taken';
     return;
   end if;
+  perform switchyard.report_resting_jobs();
   -- A loop, because each type has a table of its own; in a block of its own, because the fault of one
   -- must not keep the others from being sampled.
   for v_type in

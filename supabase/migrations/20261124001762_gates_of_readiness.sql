@@ -32,8 +32,7 @@ begin
   select string_agg(format('cron job "%s" is not active', own.job_name), ', ' order by own.job_name)
     into v_resting
     from switchyard.cron_jobs as own
-   where own.refreshes
-     and not exists (select 1 from cron.job as j where j.jobname::text = own.job_name and j.active);
+   where not exists (select 1 from cron.job as j where j.jobname::text = own.job_name and j.active);
   return (
     'flags', v_queue and v_staleness and v_resting is null and v_refusal is null,
     concat_ws(', ',
@@ -41,14 +40,15 @@ begin
       case when v_staleness then 'use_new_staleness_check on' else 'use_new_staleness_check off' end,
       case when v_queue and v_staleness then v_resting end, v_refusal),
     'both on, the v2 cron jobs active, claims open',
-    case when v_queue and v_staleness and v_resting is null
+    case when v_queue and v_staleness and v_resting is not null then 'Run select switchyard.set_cron_jobs_active(true)'
+         when v_queue and v_staleness
          then format('See select * from api_providers_v2 where provider = %L', p_type.provider)
          else 'Run update feature_flags set enabled = true where flag_name in (''use_queue_system'', ''use_new_staleness_check'')' end,
     jsonb_build_object('use_queue_system', v_queue, 'use_new_staleness_check', v_staleness))::switchyard.gate_result;
 end
 $$;
 comment on function switchyard.gate_flags(public.data_type_registry_v2) is
-  'Gate: the queue runs, and neither the data type nor its provider is held back, so that it can refresh what the legacy jobs leave to it.';
+  'Gate: the queue runs, with all of its cron jobs, and neither the data type nor its provider is held back, so that it can refresh what the legacy jobs leave to it, and the guard can roll it back.';
 
 create function switchyard.gate_stage(p_type public.data_type_registry_v2, p_to_stage text)
 returns switchyard.gate_result

@@ -72,6 +72,37 @@ $$;
 comment on function switchyard.freshness_breach(public.data_type_registry_v2) is
   'What the breach of freshness is, or null: in every sample of the last breach_minutes more symbols were older than most_age_ttls TTLs than error_rate allows.';
 
+create function switchyard.report_resting_jobs()
+returns text
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_resting text;
+begin
+  if not public.is_feature_enabled('use_queue_system') then
+    return null;
+  end if;
+  select string_agg(format('"%s"', own.job_name), ', ' order by own.job_name)
+    into v_resting
+    from switchyard.cron_jobs as own
+   where not exists (select 1 from cron.job as j where j.jobname::text = own.job_name and j.active);
+  if v_resting is not null then
+    perform switchyard.open_alert(
+      'cron_job_rests', 'warning', null,
+      format('Cron jobs do not run though use_queue_system is on: %s; run select switchyard.set_cron_jobs_active(true)', v_resting));
+  else
+    update switchyard.alerts as a
+       set resolved_at = clock_timestamp(), note = 'All cron jobs are active again'
+     where a.rule = 'cron_job_rests' and a.resolved_at is null;
+  end if;
+  return v_resting;
+end
+$$;
+comment on function switchyard.report_resting_jobs() is
+  'Keeps an alert open while a v2 cron job is not active though use_queue_system is on; returns their names, null for none. Called by the guard and, because the guard''s job may be the one that rests, with each freshness sample. For postgres.';
+
 create function switchyard.look_at_type(p_data_type text)
 returns text
 language plpgsql
@@ -203,6 +234,8 @@ begin
     end if;
   end if;
 
+  perform switchyard.report_resting_jobs();
+
   -- What was queued, or locked, in the moment in which its type was rolled back.
   return query
     select left_over.data_type, format('%s jobs cancelled: the type is in stage legacy', left_over.cancelled)
@@ -221,6 +254,7 @@ comment on function public.guard_migrations_v2() is
 revoke all on function
   switchyard.error_breach(public.data_type_registry_v2),
   switchyard.freshness_breach(public.data_type_registry_v2),
+  switchyard.report_resting_jobs(),
   switchyard.look_at_type(text),
   switchyard.answer_breach(text, text),
   public.guard_migrations_v2()

@@ -1,6 +1,6 @@
 -- The guard: what breaks a gate in canary and live goes back by itself.
 begin;
-select plan(35);
+select plan(40);
 
 create function pg_temp.finish(p_data_type text, p_count integer, p_status text, p_ago interval default '0') returns void language sql as $$
   insert into switchyard.job_outcomes (data_type, finished_at, completed, failed)
@@ -125,6 +125,20 @@ update public.feature_flags set enabled = false where flag_name = 'use_queue_sys
 update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
 select results_eq($$select active from switchyard.legacy_jobs where 'profile' = any (data_types)$$, 'values (false)',
   '… until the queue is switched on anew');
+
+-- Or the job of the guard itself, which the freshness sample then misses.
+select is(switchyard.report_resting_jobs(), null, 'all cron jobs run');
+select is((select count(*) from switchyard.alerts where rule = 'cron_job_rests' and resolved_at is null), 0::bigint,
+  'what the missing processor had opened is resolved');
+select cron.alter_job(jobid, active := false) from cron.job where jobname = 'guard-migrations-v2';
+select count(*) from public.sample_freshness_v2();
+select results_eq(
+  $$select severity, message from switchyard.alerts where rule = 'cron_job_rests' and resolved_at is null$$,
+  $$values ('warning', 'Cron jobs do not run though use_queue_system is on: "guard-migrations-v2"; run select switchyard.set_cron_jobs_active(true)')$$,
+  'a guard that does not run is told by the freshness sample');
+select switchyard.set_cron_jobs_active(true);
+select is(pg_temp.guard(), null, 'the guard runs again');
+select is((select count(*) from switchyard.alerts where rule = 'cron_job_rests' and resolved_at is null), 0::bigint, '… and the alert is resolved');
 
 select * from finish();
 rollback;
