@@ -24,12 +24,13 @@ begin
   if to_regtype('realtime.action') is null then
     create type realtime.action as enum ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'ERROR');
   end if;
-  -- Platforms of 2026 carry a fourth attribute, negate; readers name the attributes they use.
+  -- Platforms before 2026 lack the fourth attribute; readers name the attributes they use.
   if to_regtype('realtime.user_defined_filter') is null then
     create type realtime.user_defined_filter as (
       column_name text,
       op realtime.equality_op,
-      value text
+      value text,
+      negate boolean
     );
   end if;
 end

@@ -75,7 +75,7 @@ comment on column public.data_type_registry_v2.rewrites_unchanged is
 comment on column public.data_type_registry_v2.staleness_function is
   'Function in schema public, (timestamptz, integer) → boolean: newest refresh and TTL in minutes to "is stale".';
 comment on column public.data_type_registry_v2.condition_function is
-  'Null, or a function in schema public, (text) → boolean: whether this symbol may be refreshed now.';
+  'Null, or a function in schema public, (text) → boolean: whether this symbol may be refreshed now. Where a function of the same name takes text[] and returns setof text, those of the symbols that may be, whole sets are asked of that one.';
 comment on column public.data_type_registry_v2.empty_recheck_minutes is
   'How long "the vendor has nothing for this symbol" is believed.';
 comment on column public.data_type_registry_v2.priority is
@@ -286,6 +286,14 @@ begin
         new.data_type, new.condition_function
         using errcode = 'SY005',
               hint = 'Create the function in schema public first, or leave condition_function null';
+    end if;
+    v_function := to_regprocedure(format('public.%I(text[])', new.condition_function));
+    if (select p.prorettype <> 'text'::regtype or not p.proretset from pg_catalog.pg_proc as p where p.oid = v_function) then
+      raise exception
+        'Cannot register data type "%": condition_function "%" with text[] returns something else than setof text',
+        new.data_type, new.condition_function
+        using errcode = 'SY005',
+              hint = 'Let it return those of the symbols that may be refreshed now, or drop it';
     end if;
   end if;
 

@@ -20,20 +20,35 @@ $$;
 comment on function switchyard.time_of_day(text) is
   'The time in a text such as "09:30 AM -04:00" or "13:00", its offset left aside; null where there is none, as in CLOSED.';
 
-create function switchyard.is_quote_worth_refreshing(
-  p_exchange text,
-  p_fetched_at timestamptz,
-  p_now timestamptz
-)
+create function switchyard.is_weekend(p_day date, p_timezone text)
 returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  -- Where markets trade from Sunday to Thursday.
+  if p_timezone in ('Asia/Riyadh', 'Asia/Kuwait', 'Asia/Qatar', 'Asia/Bahrain', 'Asia/Muscat', 'Asia/Amman',
+                    'Africa/Cairo')
+  then
+    return extract(isodow from p_day) in (5, 6);
+  end if;
+  return extract(isodow from p_day) > 5;
+end
+$$;
+comment on function switchyard.is_weekend(date, text) is
+  'Whether a market in this time zone has no session on this day of the week: Friday and Saturday in Saudi Arabia, Kuwait, Qatar, Bahrain, Oman, Jordan and Egypt, Saturday and Sunday elsewhere. The vendor tells the hours of today alone.';
+
+create function switchyard.quotes_good_from(p_exchange text, p_now timestamptz)
+returns timestamptz
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
   v_market public.exchange_market_status;
+  v_holidays jsonb;
   v_local timestamp;
-  v_fetched_local timestamp;
   v_told_today boolean;
   v_holiday jsonb;
   v_opening timestamp;
@@ -44,20 +59,19 @@ begin
     from public.exchange_market_status as m
    where m.exchange_code = p_exchange;
   -- What is not known must not keep anything from being refreshed.
-  if not found or p_fetched_at is null then
-    return true;
+  if not found then
+    return 'infinity';
   end if;
   begin
     v_local := p_now at time zone v_market.timezone;
-    v_fetched_local := p_fetched_at at time zone v_market.timezone;
     v_told_today := (v_market.last_fetched_at at time zone v_market.timezone)::date = v_local::date;
   exception when invalid_parameter_value then
-    return true;
+    return 'infinity';
   end;
+  v_holidays := case when jsonb_typeof(v_market.raw_holidays_json) = 'array'
+                     then v_market.raw_holidays_json else '[]' end;
   select h.day into v_holiday
-    from jsonb_array_elements(
-           case when jsonb_typeof(v_market.raw_holidays_json) = 'array'
-                then v_market.raw_holidays_json else '[]' end) as h (day)
+    from jsonb_array_elements(v_holidays) as h (day)
    where h.day ->> 'date' = v_local::date::text
    limit 1;
 
@@ -72,9 +86,9 @@ begin
     v_closing := null;
   -- No hours, or trading around the clock or past midnight.
   elsif v_opening is null or v_closing is null or v_closing <= v_opening then
-    return true;
+    return 'infinity';
   elsif v_local >= v_opening and v_local < v_closing then
-    return true;
+    return 'infinity';
   elsif v_local < v_opening then
     v_closing := null;
   end if;
@@ -82,21 +96,53 @@ begin
   -- The last close before now; of earlier days neither a weekend nor a holiday had one.
   while v_closing is null loop
     v_day := v_day - 1;
-    continue when extract(isodow from v_day) > 5
+    continue when switchyard.is_weekend(v_day, v_market.timezone)
       or exists (
            select 1
-             from jsonb_array_elements(
-                    case when jsonb_typeof(v_market.raw_holidays_json) = 'array'
-                         then v_market.raw_holidays_json else '[]' end) as h (day)
+             from jsonb_array_elements(v_holidays) as h (day)
             where h.day ->> 'date' = v_day::text and 'true' in (h.day ->> 'isClosed', h.day ->> 'isFullyClosed'));
     v_closing := v_day + coalesce(switchyard.time_of_day(v_market.closing_time_local), '24:00');
   end loop;
-  -- Until the closing prices have been fetched: vendors are late by minutes.
-  return v_fetched_local < v_closing + make_interval(mins => switchyard.setting_integer('close_grace_minutes'));
+  -- Vendors have the closing prices minutes late.
+  return v_closing at time zone v_market.timezone
+         + make_interval(mins => switchyard.setting_integer('close_grace_minutes'));
 end
 $$;
-comment on function switchyard.is_quote_worth_refreshing(text, timestamptz, timestamptz) is
-  'Whether a quote of an exchange, fetched at p_fetched_at, can have changed at p_now: by the hours, holidays and early closes in exchange_market_status, in the exchange''s own time zone; out of hours until it has been fetched close_grace_minutes after the last close. True for whatever is unknown.';
+comment on function switchyard.quotes_good_from(text, timestamptz) is
+  'From when on a quote of an exchange that was fetched is still good at p_now: close_grace_minutes after the last close, by the hours, holidays and early closes in exchange_market_status, in the exchange''s own time zone. Infinity (no quote is) while it is open, and for whatever is unknown.';
+
+create function public.is_exchange_open_v2(p_symbols text[])
+returns setof text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+begin
+  return query
+    with quoted as materialized (
+      select a.symbol, coalesce(q.exchange, p.exchange) as exchange,
+             -- A refresh that found nothing new has left fetched_at alone.
+             case when q.symbol is not null then greatest(q.fetched_at, s.last_checked_at) end as fetched_at
+        from unnest(p_symbols) as a (symbol)
+        left join public.live_quote_indicators as q on q.symbol = a.symbol
+        left join public.profiles as p on p.symbol = q.symbol and q.exchange is null
+        left join switchyard.refresh_state as s on s.data_type = 'quote' and s.symbol = q.symbol
+    ),
+    -- Asked once for each exchange: it takes longer than all the rest for a row.
+    market as materialized (
+      select e.exchange, switchyard.quotes_good_from(e.exchange, v_now) as good_from
+        from (select distinct q.exchange from quoted as q where q.exchange is not null) as e
+    )
+    select q.symbol
+      from quoted as q
+      left join market as m on m.exchange = q.exchange
+     where q.fetched_at is null or m.good_from is null or q.fetched_at < m.good_from;
+end
+$$;
+comment on function public.is_exchange_open_v2(text[]) is
+  'Which of these symbols is_exchange_open_v2(text) is true for, asked once for each exchange. For service_role and the SQL editor.';
 
 create function public.is_exchange_open_v2(p_symbol text)
 returns boolean
@@ -104,34 +150,24 @@ language plpgsql
 stable
 set search_path = ''
 as $$
-declare
-  v_exchange text;
-  v_fetched_at timestamptz;
 begin
-  -- A refresh that found nothing new has left fetched_at alone.
-  select q.exchange, greatest(q.fetched_at, s.last_checked_at) into v_exchange, v_fetched_at
-    from public.live_quote_indicators as q
-    left join switchyard.refresh_state as s on s.data_type = 'quote' and s.symbol = q.symbol
-   where q.symbol = p_symbol;
-  if not found then
-    return true;
-  end if;
-  if v_exchange is null then
-    select p.exchange into v_exchange from public.profiles as p where p.symbol = p_symbol;
-  end if;
-  return switchyard.is_quote_worth_refreshing(v_exchange, v_fetched_at, clock_timestamp());
+  return exists (select 1 from public.is_exchange_open_v2(array[p_symbol]) as o);
 end
 $$;
 comment on function public.is_exchange_open_v2(text) is
-  'Condition function of the data type quote: whether the exchange of a symbol is open, or closed lately. True for a symbol without a quote. For service_role and the SQL editor.';
+  'Condition function of the data type quote: whether the quote of a symbol may have changed since it was fetched: its exchange is open, or has closed since then. True for a symbol without a quote. For service_role and the SQL editor.';
 
 revoke all on function
   switchyard.time_of_day(text),
-  switchyard.is_quote_worth_refreshing(text, timestamptz, timestamptz),
+  switchyard.is_weekend(date, text),
+  switchyard.quotes_good_from(text, timestamptz),
+  public.is_exchange_open_v2(text[]),
   public.is_exchange_open_v2(text)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.time_of_day(text),
-  switchyard.is_quote_worth_refreshing(text, timestamptz, timestamptz),
+  switchyard.is_weekend(date, text),
+  switchyard.quotes_good_from(text, timestamptz),
+  public.is_exchange_open_v2(text[]),
   public.is_exchange_open_v2(text)
 to service_role;

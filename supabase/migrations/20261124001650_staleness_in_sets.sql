@@ -1,5 +1,28 @@
 -- Adds the staleness checks over whole sets: what viewers look at, and what is refreshed on schedule.
 
+create function switchyard.condition_sql(
+  p_type public.data_type_registry_v2,
+  p_symbol_sql text,
+  p_symbols_sql text
+)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case
+    when p_type.condition_function is null then 'true'
+    when to_regprocedure(format('public.%I(text[])', p_type.condition_function)) is null
+      then format('coalesce(public.%I(%s), false)', p_type.condition_function, p_symbol_sql)
+    else format('%s in (select may.symbol from public.%I(array(%s)) as may (symbol))',
+                p_symbol_sql, p_type.condition_function, p_symbols_sql)
+  end;
+end
+$$;
+comment on function switchyard.condition_sql(public.data_type_registry_v2, text, text) is
+  'SQL for "the condition function allows this symbol", never null. Where the function has a form for sets, it is asked once, for the symbols of the query p_symbols_sql, which must hold p_symbol_sql.';
+
 -- One definition of "stale" for both: the newest row of a symbol, or the last check that found
 -- nothing new, is older than the TTL, or its rows are gone. Of the table only one index entry is looked
 -- at where the last check says fresh. Whether an Edge Function that writes its rows by itself ever had
@@ -34,7 +57,6 @@ begin
             where q.data_type = %1$L and q.symbol = w.symbol
               and (q.status = 'processing' or q.priority >= w.weight))
          and %7$s
-         and %8$s
     $sql$,
     p_type.data_type,
     case
@@ -53,13 +75,11 @@ begin
                      p_type.timestamp_column, p_type.table_name, v_is_its_row) end,
     case when p_type.stage = 'canary' or p_type.fetcher = 'edge-function' then 'false'
          else format('not exists (select 1 from public.%I as t where %s)', p_type.table_name, v_is_its_row) end,
-    case when p_type.condition_function is null then 'true'
-         else format('public.%I(w.symbol)', p_type.condition_function) end,
     switchyard.share_sql(p_type, 'w.symbol'));
 end
 $$;
 comment on function switchyard.stale_symbols_sql(public.data_type_registry_v2) is
-  'SQL that picks from a relation "wanted" (symbol, weight) those symbols that are known, stale, allowed by the condition function, in the share of a canary, not known to be empty or failing, and not queued with at least that weight as priority.';
+  'SQL that picks from a relation "wanted" (symbol, weight) those symbols that are known, stale, in the share of a canary, not known to be empty or failing, and not queued with at least that weight as priority.';
 
 create function switchyard.demand_sql(p_type public.data_type_registry_v2)
 returns text
@@ -137,22 +157,23 @@ begin
   execute format(
     $sql$
       with wanted as materialized (%1$s),
-      stale as (%2$s),
-      chosen as (select c.symbol, c.weight from stale as c order by %3$s limit $1)
+      stale as materialized (%2$s),
+      chosen as (select c.symbol, c.weight from stale as c where %6$s order by %3$s limit $1)
       select coalesce(switchyard.enqueue_jobs(
                array_agg(c.symbol), array_fill(%4$L::text, array[count(*)::integer]),
                array_agg(c.weight), %5$L), 0)
         from chosen as c
       having count(*) > 0
     $sql$,
-    p_wanted_sql, switchyard.stale_symbols_sql(p_type), p_order_sql, p_type.data_type, p_source)
+    p_wanted_sql, switchyard.stale_symbols_sql(p_type), p_order_sql, p_type.data_type, p_source,
+    switchyard.condition_sql(p_type, 'c.symbol', 'select s.symbol from stale as s'))
     into v_queued
     using p_most;
   return coalesce(v_queued, 0);
 end
 $$;
 comment on function switchyard.queue_stale(public.data_type_registry_v2, text, text, text, integer) is
-  'Queues the stale ones of a set, at most p_most in the given order, in one statement. Returns the number of new jobs.';
+  'Queues the stale ones of a set that the condition function allows, at most p_most in the given order, in one statement. Returns the number of new jobs.';
 
 create function switchyard.staleness_pass(p_kind text)
 returns table (data_type text, queued integer, reason text)
@@ -314,6 +335,7 @@ comment on function public.queue_scheduled_refreshes_v2() is
   'Queues the longest unrefreshed symbols of scheduled and hybrid data types in the lowest band, spread over the TTL. Called by cron each minute. Returns per type the new jobs, or why there are none. Does nothing while use_queue_system or use_new_staleness_check is off. For postgres.';
 
 revoke all on function
+  switchyard.condition_sql(public.data_type_registry_v2, text, text),
   switchyard.stale_symbols_sql(public.data_type_registry_v2),
   switchyard.demand_sql(public.data_type_registry_v2),
   switchyard.queue_stale(public.data_type_registry_v2, text, text, text, integer),

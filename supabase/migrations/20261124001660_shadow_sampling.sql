@@ -78,8 +78,7 @@ begin
     case when p_type.symbol_column is null then 'true'
          else format('k.symbol ~ ''^[A-Za-z0-9^][A-Za-z0-9.^=_-]*$'' and length(k.symbol) <= 40 and switchyard.symbol_bucket(%L, k.symbol) < %s',
                      p_type.data_type, coalesce((p_type.shadow_rules ->> 'sample_percent')::numeric, 100) * 100) end,
-    case when p_type.condition_function is null then 'true'
-         else format('public.%I(c.symbol)', p_type.condition_function) end,
+    switchyard.condition_sql(p_type, 'c.symbol', 'select k.symbol from candidate as k'),
     -- 6 column that moves, 7 table, 8 rows of the symbol
     p_type.timestamp_column, p_type.table_name,
     case when p_type.symbol_column is null then 'true'

@@ -196,7 +196,7 @@ begin
       judged as materialized (
         select a.has_rows, a.age,
                -- The condition is asked for stale ones alone: it may be slow.
-               a.is_empty or (not coalesce(a.age <= $3, false) and not coalesce(%2$s, false)) as is_out
+               a.is_empty or (not coalesce(a.age <= $3, false) and not %2$s) as is_out
           from aged as a
       )
       select count(*), count(*) filter (where j.is_out),
@@ -209,8 +209,8 @@ begin
         from judged as j
     $sql$,
     switchyard.symbol_ages_sql(p_type),
-    case when p_type.condition_function is null then 'true'
-         else format('public.%I(a.symbol)', p_type.condition_function) end)
+    switchyard.condition_sql(
+      p_type, 'a.symbol', 'select s.symbol from aged as s where not coalesce(s.age <= $3, false) and not s.is_empty'))
     into v_sample.symbols_known, v_sample.left_out, v_sample.rows, v_sample.stale_rows, v_sample.very_stale_rows,
          v_sample.p50_age_seconds, v_sample.p95_age_seconds, v_sample.max_age_seconds
     using v_started_at, p_type.stage_entered_at, p_type.default_ttl_minutes * 60::double precision,

@@ -1,5 +1,5 @@
 begin;
-select plan(32);
+select plan(33);
 
 create function pg_temp.register(p_data_type text, p_changes jsonb default '{}')
 returns void
@@ -47,6 +47,11 @@ select throws_ok($$select pg_temp.register('bad', '{"condition_function": "no_su
 create function public.always_open(p_symbol text) returns boolean language sql as 'select true';
 select lives_ok($$select pg_temp.register('conditional', '{"condition_function": "always_open"}')$$,
   'a callable condition function is accepted');
+create function public.always_open(p_symbols text[]) returns text[] language sql as 'select p_symbols';
+select throws_ok($$select pg_temp.register('bad', '{"condition_function": "always_open"}')$$, 'SY005',
+  'Cannot register data type "bad": condition_function "always_open" with text[] returns something else than setof text',
+  'one whose form for sets returns no set is not');
+drop function public.always_open(text[]);
 select throws_ok($$select pg_temp.register('bad', '{"provider": "nobody"}')$$, '23503', null,
   'an unknown provider is refused');
 select throws_ok($$select pg_temp.register('bad', '{"fetcher": "edge-function", "edge_function_name": null}')$$,

@@ -1,6 +1,6 @@
 -- What viewers look at and what is stale, in sets.
 begin;
-select plan(36);
+select plan(37);
 
 insert into public.supported_symbols (symbol) select 'SS-' || n from generate_series(1, 40) as n;
 insert into public.supported_symbols (symbol, is_active) values ('SS-OFF', false);
@@ -13,7 +13,7 @@ $$;
 create function pg_temp.subscribe(p_table text, p_op text, p_value text, p_role text default 'anon') returns void language sql as $$
   insert into realtime.subscription (subscription_id, entity, filters, claims)
   values (gen_random_uuid(), p_table::regclass,
-          array[('symbol', p_op, p_value)::realtime.user_defined_filter], jsonb_build_object('role', p_role))
+          array[('symbol', p_op, p_value, false)::realtime.user_defined_filter], jsonb_build_object('role', p_role))
 $$;
 -- The jobs that one pass makes, and away with them.
 create function pg_temp.pass() returns text language plpgsql as $$
@@ -65,16 +65,23 @@ select pg_temp.subscribe('public.live_quote_indicators', 'in', '{SS-4,SS-4,SS-4,
 select is(pg_temp.pass(), 'quote SS-3 1002, quote SS-4 1001', 'and one symbol once, however often');
 insert into realtime.subscription (subscription_id, entity, filters, claims)
 select gen_random_uuid(), 'public.live_quote_indicators'::regclass,
-       array[('symbol', 'eq', 'SS-4')::realtime.user_defined_filter], '{"role": "anon"}' from generate_series(1, 200);
+       array[('symbol', 'eq', 'SS-4', false)::realtime.user_defined_filter], '{"role": "anon"}' from generate_series(1, 200);
 select is(pg_temp.pass(), 'quote SS-3 1002, quote SS-4 1099', 'a hundred subscriptions count at most: anybody can open more');
 delete from realtime.subscription;
 insert into realtime.subscription (subscription_id, entity, filters, claims)
 values (gen_random_uuid(), 'public.user_profiles'::regclass,
-        array[('username', 'eq', 'SS-3')::realtime.user_defined_filter], '{"role": "anon"}'),
+        array[('username', 'eq', 'SS-3', false)::realtime.user_defined_filter], '{"role": "anon"}'),
        (gen_random_uuid(), 'public.live_quote_indicators'::regclass,
-        array[('exchange', 'eq', 'SS-3')::realtime.user_defined_filter, ('symbol', 'gt', 'SS-3')::realtime.user_defined_filter], '{"role": "anon"}'),
-       (gen_random_uuid(), 'public.live_quote_indicators'::regclass, '{}', '{"role": "anon"}');
-select is(pg_temp.pass(), null, 'other tables, columns and operators are no demand');
+        array[('exchange', 'eq', 'SS-3', false)::realtime.user_defined_filter, ('symbol', 'gt', 'SS-3', false)::realtime.user_defined_filter], '{"role": "anon"}'),
+       (gen_random_uuid(), 'public.live_quote_indicators'::regclass, '{}', '{"role": "anon"}'),
+       (gen_random_uuid(), 'public.live_quote_indicators'::regclass,
+        array[('symbol', 'eq', 'SS-3', true)::realtime.user_defined_filter], '{"role": "anon"}');
+select is(pg_temp.pass(), null, 'other tables, columns, operators and negated filters are no demand');
+insert into realtime.subscription (subscription_id, entity, filters, claims)
+values (gen_random_uuid(), 'public.live_quote_indicators'::regclass,
+        array[('symbol', 'eq', 'SS-3', null)::realtime.user_defined_filter], '{"role": "anon"}');
+select is(pg_temp.pass(), 'quote SS-3 1000', '… but one of which nobody said that it is negated');
+delete from realtime.subscription;
 select pg_temp.subscribe('public.live_quote_indicators', 'eq', 'NOT-LISTED');
 select pg_temp.subscribe('public.live_quote_indicators', 'eq', 'SS-OFF');
 select pg_temp.subscribe('public.live_quote_indicators', 'eq', '''; drop table profiles; --');

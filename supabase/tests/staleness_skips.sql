@@ -1,6 +1,6 @@
 -- What a staleness pass leaves alone, and that one type does not stop the others.
 begin;
-select plan(13);
+select plan(15);
 
 insert into public.supported_symbols (symbol) select 'SK-' || n from generate_series(1, 3) as n;
 delete from realtime.subscription;
@@ -29,6 +29,12 @@ create function public.sk_open(p_symbol text) returns boolean language sql as $$
 update public.data_type_registry_v2 set condition_function = 'sk_open' where data_type = 'quote';
 select is(pg_temp.pass(), '1', 'a symbol whose condition says not now is not queued');
 select pg_temp.again();
+create function public.sk_open(p_symbols text[]) returns setof text language sql as $$select s from unnest(p_symbols) as s where s in ('SK-1', 'SK-3')$$;
+select is(pg_temp.pass(), '2', '… nor one that its form for sets leaves out, which is asked in its place');
+select pg_temp.again();
+create function public.sk_none(p_symbol text) returns boolean language sql as $$select null::boolean$$;
+update public.data_type_registry_v2 set condition_function = 'sk_none' where data_type = 'quote';
+select is(pg_temp.pass(), '0', '… nor one of which it says nothing');
 update public.data_type_registry_v2 set condition_function = null where data_type = 'quote';
 
 update public.data_type_registry_v2 set paused = true where data_type = 'quote';
@@ -55,10 +61,10 @@ select is((select count(*) from switchyard.api_call_queue_v2_live where symbol =
 insert into public.exchange_market_status (exchange_code, timezone, opening_time_local, closing_time_local, current_day_is_holiday, last_fetched_at, raw_holidays_json)
 values ('SK-X', 'UTC', '09:00 AM +00:00', '05:00 PM +00:00', false, '2026-11-20', '[{"date": "2026-11-25", "isClosed": null, "isFullyClosed": true}]');
 select results_eq(
-  $$select switchyard.is_quote_worth_refreshing('SK-X', t - interval '1 minute', t)
+  $$select t - interval '1 minute' < switchyard.quotes_good_from('SK-X', t)
       from unnest(array['2026-11-25 12:00+00', '2026-11-26 12:00+00']::timestamptz[]) with ordinality as d (t, n) order by n$$,
   'values (false), (true)', 'a fully closed day is a holiday');
-select is(switchyard.is_quote_worth_refreshing('SK-X', '2026-11-27 18:00+00', '2026-11-30 08:00+00'), false,
+select is('2026-11-27 18:00+00' < switchyard.quotes_good_from('SK-X', '2026-11-30 08:00+00'), false,
   'on Monday before the opening Friday''s close is the last one');
 
 select * from finish();

@@ -208,7 +208,7 @@ async function subscribesToEverything(stack: Stack, sql: Sql): Promise<void> {
     select gen_random_uuid(), 'public.profiles'::regclass,
            array[row('symbol', 'in', case when n % 2 = 0 then format('{NO-SUCH-%s,"%s"}', n, repeat('Y', 500))
                                           else ${`{${symbols.join(",")}}`} end
-                )::realtime.user_defined_filter],
+                , false)::realtime.user_defined_filter],
            '{"role": "anon"}'
       from generate_series(1, 4000) as n`;
   for (let pass = 0; pass < 3; pass++) {

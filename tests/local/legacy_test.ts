@@ -230,7 +230,7 @@ Deno.test("The platform", async (t) => {
         insert into realtime.subscription (subscription_id, entity, filters, claims)
         values (
           gen_random_uuid(), 'public.profiles',
-          array[('symbol', 'eq', 'AAPL')::realtime.user_defined_filter], '{"role": "anon"}'
+          array[('symbol', 'eq', 'AAPL', false)::realtime.user_defined_filter], '{"role": "anon"}'
         )
       `;
       const [row] = await sql`
