@@ -21,6 +21,7 @@ import {
 import { globalRows } from "./global_rows.ts";
 import { readSetting } from "./setting.ts";
 import { oneRowPerKey } from "./symbol_rows.ts";
+import { inTurn } from "./turns.ts";
 import { describeMismatch, subjectOf } from "./validation.ts";
 import { queueTypeOf } from "./queue_type.ts";
 
@@ -32,8 +33,7 @@ const HOLIDAY_CALLS = 2;
 /** Of the others that the vendor lists, those whose holidays one refresh by the queue fetches. */
 const OTHERS_PER_REFRESH = 8;
 
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
+const DAY_MS = 86_400_000;
 
 /** How far ahead holidays are fetched, in days. */
 const DAYS_AHEAD = 365;
@@ -91,7 +91,7 @@ export interface ExchangeMarketStatusOptions {
   holidayExchanges: (() => readonly string[]) | "listed";
   /**
    * With a function: how many of the other exchanges that the vendor lists have their holidays fetched
-   * too, in turns by the hour that come to all of them within half a day. One that fails keeps what is
+   * too, in turns by the hour that come to all of them within a day. One that fails keeps what is
    * stored until its next turn, with a warning. Default: 0.
    */
   othersPerRefresh?: number;
@@ -178,12 +178,11 @@ async function holidaysInTurn(
   context: FetchContext,
 ): Promise<Holidays> {
   const holidays: Holidays = { byExchange: {}, warnings: [], calls: 0, bytes: 0 };
-  const hour = Math.floor(context.now().getTime() / HOUR_MS);
-  const chosen = namedInTurn(named, hour);
-  const others = othersInTurn(
+  const chosen = inTurn(named, HOLIDAY_CALLS, context.now());
+  const others = inTurn(
     listed.filter((exchange) => !named.includes(exchange)),
     othersPerRefresh,
-    hour,
+    context.now(),
   );
   const answers = await Promise.all(
     [...chosen, ...others].map(async (exchange) => ({
@@ -245,30 +244,6 @@ async function requestHolidays(
     if (error instanceof VendorError) return error;
     throw error;
   }
-}
-
-function namedInTurn(exchanges: readonly string[], hour: number): readonly string[] {
-  const turns = Math.max(1, Math.ceil(exchanges.length / HOLIDAY_CALLS));
-  const first = (hour % turns) * HOLIDAY_CALLS;
-  return exchanges.slice(first, first + HOLIDAY_CALLS);
-}
-
-/**
- * At most so many. The number of turns is a prime, so that refreshes at any steady interval that is
- * no multiple of it come to all exchanges.
- */
-function othersInTurn(exchanges: readonly string[], most: number, hour: number): string[] {
-  if (most === 0) return [];
-  let turns = Math.max(2, Math.ceil(exchanges.length / most));
-  while (!isPrime(turns)) turns += 1;
-  return exchanges.toSorted().filter((_exchange, place) => place % turns === hour % turns);
-}
-
-function isPrime(number: number): boolean {
-  for (let divisor = 2; divisor * divisor <= number; divisor++) {
-    if (number % divisor === 0) return false;
-  }
-  return true;
 }
 
 /** Codes in the unchecked answer; what is wrong with it is found by the schema afterwards. */
