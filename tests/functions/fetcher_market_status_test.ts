@@ -132,6 +132,26 @@ Deno.test("a holiday is one by the calendar of the exchange's own time zone", as
   }
 });
 
+for (
+  const [isClosed, isFullyClosed, isHoliday] of [
+    [true, undefined, true],
+    [null, true, true],
+    [false, true, true],
+    [true, false, true],
+    [null, false, false],
+    [false, undefined, false],
+  ] as const
+) {
+  Deno.test(`isClosed ${isClosed} with isFullyClosed ${isFullyClosed} is ${isHoliday ? "a" : "no"} holiday`, async () => {
+    const row = (await fetchStatus({
+      now: "2025-11-28T16:00:00Z",
+      hours: [{ ...marketHoursExample, isMarketOpen: true }],
+      holidays: () => Response.json([{ ...earlyClose, isClosed, isFullyClosed }]),
+    })).rowOf("NASDAQ");
+    assert.equal(row.current_day_is_holiday, isHoliday);
+  });
+}
+
 Deno.test("a day that closes early is no holiday", async () => {
   const row = (await fetchStatus({
     now: "2025-11-28T16:00:00Z",

@@ -310,3 +310,31 @@ Deno.test("text that Postgres refuses is cleaned inside payloads too", async () 
   });
   assert.match(outcome.warnings.join(), /column "income_statement_payload"/);
 });
+
+for (const late of PATHS) {
+  Deno.test(`where the three filings differ, the latest describes the row: ${late}`, async () => {
+    const filed = {
+      filingDate: "2025-02-03",
+      acceptedDate: "2025-02-03 06:00:00",
+      reportedCurrency: "EUR",
+    };
+    const outcome = await fetchWith({
+      [late]: () => Response.json([{ ...EXAMPLES[late], ...filed }]),
+    });
+    const [row] = outcome.rows.get("AAPL") ?? [];
+    assert.deepEqual(
+      [row?.filing_date, row?.accepted_date, row?.reported_currency],
+      ["2025-02-03", "2025-02-03T06:00:00-05:00", "EUR"],
+    );
+  });
+}
+
+Deno.test("a filing without a time describes the row only where no other does", async () => {
+  const undated = { acceptedDate: "", filingDate: "", reportedCurrency: "EUR" };
+  for (const one of PATHS) {
+    const outcome = await fetchWith({
+      [one]: () => Response.json([{ ...EXAMPLES[one], ...undated }]),
+    });
+    assert.equal(outcome.rows.get("AAPL")?.[0]?.reported_currency, "USD", one);
+  }
+});

@@ -14,6 +14,8 @@ interface Project {
   image?: () => Response | Promise<Response>;
   /** Answer to an upload. Default: done. */
   upload?: () => Response;
+  /** Where a server of its own has the images, asked over the network. */
+  imagesUrl?: string;
 }
 
 const image = () => new Response(IMAGE, { headers: { "content-type": "image/png" } });
@@ -34,6 +36,7 @@ async function copy(project: Project, rows: Record<string, Row>, signal?: AbortS
         : Response.json(project.missing);
     }
     requests.push(`${request.method} ${url.host}${url.pathname}`);
+    if (project.imagesUrl !== undefined && url.host !== "project.test") return await fetch(request);
     if (url.host !== "project.test") return await (project.image ?? image)();
     const name = url.pathname.split("/").at(-1) ?? "";
     if (request.method === "HEAD") {
@@ -52,6 +55,7 @@ async function copy(project: Project, rows: Record<string, Row>, signal?: AbortS
     {
       fetch: fetchIt,
       signal: signal ?? new AbortController().signal,
+      ...(project.imagesUrl === undefined ? {} : { imagesUrl: project.imagesUrl }),
       database: createClient("http://project.test", "sb_secret_test", {
         auth: { persistSession: false, autoRefreshToken: false },
         global: { fetch: fetchIt },
@@ -175,4 +179,76 @@ Deno.test("after an abort nothing more is copied", async () => {
     AbortSignal.abort(),
   );
   assert.deepEqual(requests, []);
+});
+
+/** A server for images, and what it is asked for. */
+function serveImages(answer: (path: string) => Response) {
+  const asked: string[] = [];
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+    const { pathname } = new URL(request.url);
+    asked.push(pathname);
+    return answer(pathname);
+  });
+  return { asked, url: `http://127.0.0.1:${server.addr.port}`, stop: () => server.shutdown() };
+}
+
+Deno.test("over the network, a redirect is not followed, wherever it leads", async () => {
+  const inner = serveImages(image);
+  const outer = serveImages((path) =>
+    new Response(null, {
+      status: path.includes("PERM") ? 308 : 302,
+      headers: {
+        "content-type": "image/png",
+        location: path.includes("LOOP") ? path : `${inner.url}/symbol/SECRET.png`,
+      },
+    })
+  );
+  try {
+    const symbols = ["AWAY", "LOOP", "PERM"];
+    const { warnings, uploads } = await copy(
+      { missing: symbols.map((symbol) => `${symbol}.png`), imagesUrl: outer.url },
+      Object.fromEntries(symbols.map((symbol) => [symbol, profile(symbol)])),
+    );
+    assert.deepEqual(warnings.map((warning) => /answered \d+/.exec(warning)?.[0]), [
+      "answered 302",
+      "answered 302",
+      "answered 308",
+    ]);
+    assert.deepEqual(outer.asked, symbols.map((symbol) => `/symbol/${symbol}.png`), "once each");
+    assert.deepEqual([inner.asked, uploads], [[], []]);
+  } finally {
+    await outer.stop();
+    await inner.stop();
+  }
+});
+
+Deno.test("over the network, a body without end is left after a megabyte, and an image is copied", async () => {
+  let sent = 0;
+  const server = serveImages((path) =>
+    path.includes("ENDLESS")
+      ? new Response(
+        new ReadableStream({
+          pull(controller) {
+            sent += 65_536;
+            controller.enqueue(new Uint8Array(65_536));
+          },
+        }),
+        { headers: { "content-type": "image/png" } },
+      )
+      : image()
+  );
+  try {
+    const { warnings, uploads } = await copy(
+      { missing: ["ENDLESS.png", "AAPL.png"], imagesUrl: server.url },
+      { ENDLESS: profile("ENDLESS"), AAPL: profile("AAPL") },
+    );
+    assert.match(
+      warnings.join(),
+      /^The logo of "ENDLESS" was not copied: it has more than 1000000 bytes$/,
+    );
+    assert.ok(sent < 50_000_000, `${sent} bytes were sent`);
+    assert.deepEqual(uploads.map(({ name, size }) => [name, size]), [["AAPL.png", 4]]);
+  } finally {
+    await server.stop();
+  }
 });
