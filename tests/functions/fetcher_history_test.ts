@@ -89,7 +89,8 @@ Deno.test("a future dividend and the whole history are stored, newest first in a
 });
 
 Deno.test("of two dividends of one day the fuller is kept, in any order", async () => {
-  const sparse = { ...dividendExample, dividend: 9, recordDate: "", declarationDate: "" };
+  // By its text alone this one would come first.
+  const sparse = { ...dividendExample, recordDate: "2026-01-01", dividend: 9, declarationDate: "" };
   const other = { ...dividendExample, date: "2026-02-09" };
   for (const answer of [[dividendExample, other, sparse], [sparse, other, dividendExample]]) {
     const outcome = await fetchJson(dividendHistoryFetcher, "AAPL", answer);
