@@ -19,6 +19,9 @@ export interface Recording {
 /** Largest file that is read, in bytes: no answer of the vendor is nearly as large. */
 const MOST_BYTES = 100_000_000;
 
+/** Bytes that are read at once. */
+const CHUNK_BYTES = 1_048_576;
+
 /** Ends a label that tells the status: `AAPL-http-402`, or nothing but `http-402`. */
 const STATUS_LABEL = /(?:^|[-_.])http-(\d{3})$/i;
 
@@ -89,7 +92,19 @@ export async function readRecording(path: string): Promise<Uint8Array<ArrayBuffe
   }
   const file = await open(path);
   try {
-    return new Uint8Array(await file.readFile());
+    // The size is not to be relied on: files of /proc have none, and others grow while they are read.
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    let size = 0;
+    for (;;) {
+      const chunk = new Uint8Array(CHUNK_BYTES);
+      const { bytesRead } = await file.read(chunk);
+      if (bytesRead === 0) return new Uint8Array(await new Blob(chunks).arrayBuffer());
+      size += bytesRead;
+      if (size > MOST_BYTES) {
+        throw new Error(`it has more than ${MOST_BYTES} bytes, though its size is ${info.size}`);
+      }
+      chunks.push(chunk.subarray(0, bytesRead));
+    }
   } finally {
     await file.close();
   }
