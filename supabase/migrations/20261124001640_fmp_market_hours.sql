@@ -60,13 +60,13 @@ begin
    where m.exchange_code = p_exchange;
   -- What is not known must not keep anything from being refreshed.
   if not found then
-    return 'infinity';
+    return timestamptz 'infinity';
   end if;
   begin
     v_local := p_now at time zone v_market.timezone;
     v_told_today := (v_market.last_fetched_at at time zone v_market.timezone)::date = v_local::date;
   exception when invalid_parameter_value then
-    return 'infinity';
+    return timestamptz 'infinity';
   end;
   v_holidays := case when jsonb_typeof(v_market.raw_holidays_json) = 'array'
                      then v_market.raw_holidays_json else '[]' end;
@@ -86,9 +86,9 @@ begin
     v_closing := null;
   -- No hours, or trading around the clock or past midnight.
   elsif v_opening is null or v_closing is null or v_closing <= v_opening then
-    return 'infinity';
+    return timestamptz 'infinity';
   elsif v_local >= v_opening and v_local < v_closing then
-    return 'infinity';
+    return timestamptz 'infinity';
   elsif v_local < v_opening then
     v_closing := null;
   end if;

@@ -95,12 +95,11 @@ comment on function switchyard.store_verdicts(text, text, switchyard.gate_result
   'Keeps verdicts of gates: of a move all; else only those that differ from the last one, or with p_only_changed false those whose last one is a minute old too. Returns how many.';
 
 create function public.migration_gates_v2(p_data_type text, p_to_stage text default null)
-returns table (gate text, holds boolean, found text, wanted text, hint text)
+returns setof switchyard.gate_result
 language plpgsql
 volatile
 set search_path = ''
 as $$
-#variable_conflict use_column
 declare
   v_stage text;
   v_to_stage text;
@@ -122,13 +121,13 @@ begin
   v_gates := array(select g from switchyard.check_gates(p_data_type, v_to_stage) as g);
   perform switchyard.store_verdicts(p_data_type, v_to_stage, v_gates);
   return query
-    select g.gate, g.holds, g.found, g.wanted, case when not g.holds then g.hint end
+    select g.gate, g.holds, g.found, g.wanted, case when not g.holds then g.hint end, g.numbers
       from unnest(v_gates) with ordinality as g (gate, holds, found, wanted, hint, numbers, place)
      order by g.place;
 end
 $$;
 comment on function public.migration_gates_v2(text, text) is
-  'The gates before the next stage of a data type, or before the given one: whether each holds, with what was found and what is wanted, and what to do if not. Keeps the verdicts in switchyard.gate_verdicts, of each gate one a minute at most unless it changes. No rows for a retired type. Raises SY008 (unknown data type), SY023 (no such stage). For postgres.';
+  'The gates before the next stage of a data type, or before the given one: whether each holds, with what was found and what is wanted, and what to do if not. Numbers are those that the verdict saw. Keeps the verdicts in switchyard.gate_verdicts, of each gate one a minute at most unless it changes. No rows for a retired type. Raises SY008 (unknown data type), SY023 (no such stage). For postgres.';
 
 revoke all on function
   switchyard.gates_for(text),

@@ -197,14 +197,14 @@ begin
     values ('old name', v_part.old_name, v_part.new_name, format('drop view %s', v_part.old_name));
   end loop;
   for v_part in
-    select p.oid, p.prorettype, p.proretset, p.provolatile, p.pronargs, p.proowner, p.proacl, o.old_name, o.new_name
-      from switchyard.old_names as o
-      join pg_catalog.pg_proc as p
-        on p.pronamespace = to_regnamespace(split_part(o.new_name, '.', 1))
-       and p.proname = split_part(o.new_name, '.', 2)
-     where o.kind = 'function' and p.prokind = 'f'
+    select p.oid, p.prorettype, p.proretset, p.provolatile, p.pronargs, p.proowner, p.proacl,
+           format('%s.%I', p.pronamespace::regnamespace, n.old_name) as old_name,
+           format('%s.%I', p.pronamespace::regnamespace, n.new_name) as new_name
+      from pg_temp.finalize_names as n
+      join pg_catalog.pg_proc as p on p.oid = n.oid
+     where n.kind = 'function' and n.new_name <> n.old_name and p.prokind = 'f'
        and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
-     order by o.id
+     order by p.oid
   loop
     execute format(
       'create function %s(%s) returns %s language sql %s set search_path = '''' as %L',
