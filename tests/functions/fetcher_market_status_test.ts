@@ -102,6 +102,24 @@ Deno.test("a lunch break leaves the afternoon's close as the day's close", async
   });
 });
 
+for (
+  const [openingAdditional, closingAdditional] of [
+    [null, "03:30 PM +09:00"],
+    ["12:30 PM +09:00", ""],
+    ["CLOSED", "03:30 PM +09:00"],
+    ["12:30 PM +09:00", "CLOSED"],
+    ["CLOSED", "CLOSED"],
+  ] as const
+) {
+  Deno.test(`an afternoon from ${openingAdditional} to ${JSON.stringify(closingAdditional)} is none`, async () => {
+    const row = (await fetchStatus({
+      hours: [{ ...marketHoursExample, openingAdditional, closingAdditional }],
+    })).rowOf("NASDAQ");
+    assert.equal(row.closing_time_local, marketHoursExample.closingHour);
+    assert.doesNotMatch(String(row.status_message), /lunch/);
+  });
+}
+
 Deno.test("an exchange that is closed all day, of unknown holidays, keeps what is stored of them", async () => {
   const { rowOf } = await fetchStatus();
   assert.deepEqual(rowOf("XETRA"), {
