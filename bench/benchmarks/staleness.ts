@@ -20,9 +20,7 @@ export const stalenessBenchmark: Benchmark = {
   async run(workbench) {
     const { admin } = await workbench.server();
     const symbols = workbench.quick ? 5_000 : 50_000;
-    const sizes = workbench.quick
-      ? [100, 1_000, 10_000]
-      : [1_000, 10_000, 100_000];
+    const sizes = workbench.quick ? [100, 1_000, 10_000] : [1_000, 10_000, 100_000];
     await makeTypes(admin, symbols);
     try {
       const medians: number[] = [];
@@ -35,9 +33,7 @@ export const stalenessBenchmark: Benchmark = {
         }
         medians.push(median(times));
         workbench.progress(
-          `${formatNumber(size)} demand rows: ${
-            formatNumber(medians.at(-1)!)
-          } ms ` +
+          `${formatNumber(size)} demand rows: ${formatNumber(medians.at(-1)!)} ms ` +
             `(${times.map(formatNumber).join(", ")})`,
         );
       }
@@ -65,9 +61,7 @@ export const stalenessBenchmark: Benchmark = {
         details: [
           `${formatNumber(symbols)} symbols; ` +
           sizes.map((size, index) =>
-            `${formatNumber(size)} demand rows: ${
-              formatNumber(medians[index]!)
-            } ms ` +
+            `${formatNumber(size)} demand rows: ${formatNumber(medians[index]!)} ms ` +
             `(${formatNumber(perRow[index]!)} µs a row)`
           ).join("; ") + ".",
         ],
