@@ -405,6 +405,10 @@ as
           union all select 'source_timestamp_column', r.source_timestamp_column
           union all select 'conflict_columns', unnest(r.conflict_columns)
           union all select 'insert_only_columns', unnest(r.insert_only_columns)
+          union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'ignore')
+          union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'volatile')
+          union all select 'shadow_rules', jsonb_object_keys(r.shadow_rules -> 'tolerances')
+          union all select 'shadow_rules', jsonb_array_elements(r.shadow_rules -> 'known_differences') ->> 'column'
         ) as wanted
        where wanted.name is not null
          and to_regclass(format('public.%I', r.table_name)) is not null
