@@ -81,27 +81,27 @@ as $$
 declare
   v_resting text;
 begin
-  if not public.is_feature_enabled('use_queue_system') then
-    return null;
-  end if;
+  -- With either flag off they rest on purpose.
   select string_agg(format('"%s"', own.job_name), ', ' order by own.job_name)
     into v_resting
     from switchyard.cron_jobs as own
-   where not exists (select 1 from cron.job as j where j.jobname::text = own.job_name and j.active);
+   where public.is_feature_enabled('use_queue_system')
+     and public.is_feature_enabled('use_new_staleness_check')
+     and not exists (select 1 from cron.job as j where j.jobname::text = own.job_name and j.active);
   if v_resting is not null then
     perform switchyard.open_alert(
       'cron_job_rests', 'warning', null,
-      format('Cron jobs do not run though use_queue_system is on: %s; run select switchyard.set_cron_jobs_active(true)', v_resting));
+      format('Cron jobs do not run though the queue is switched on: %s; run select switchyard.set_cron_jobs_active(true)', v_resting));
   else
     update switchyard.alerts as a
-       set resolved_at = clock_timestamp(), note = 'All cron jobs are active again'
+       set resolved_at = clock_timestamp(), note = 'No cron job rests that should run'
      where a.rule = 'cron_job_rests' and a.resolved_at is null;
   end if;
   return v_resting;
 end
 $$;
 comment on function switchyard.report_resting_jobs() is
-  'Keeps an alert open while a v2 cron job is not active though use_queue_system is on; returns their names, null for none. Called by the guard and, because the guard''s job may be the one that rests, with each freshness sample. For postgres.';
+  'Keeps an alert open while a v2 cron job is not active though use_queue_system and use_new_staleness_check are on; returns their names, null for none. Called by the guard and, because the guard''s job may be the one that rests, with each freshness sample. For postgres.';
 
 create function switchyard.look_at_type(p_data_type text)
 returns text

@@ -1,6 +1,6 @@
 -- The guard: what breaks a gate in canary and live goes back by itself.
 begin;
-select plan(40);
+select plan(42);
 
 create function pg_temp.finish(p_data_type text, p_count integer, p_status text, p_ago interval default '0') returns void language sql as $$
   insert into switchyard.job_outcomes (data_type, finished_at, completed, failed)
@@ -134,9 +134,13 @@ select cron.alter_job(jobid, active := false) from cron.job where jobname = 'gua
 select count(*) from public.sample_freshness_v2();
 select results_eq(
   $$select severity, message from switchyard.alerts where rule = 'cron_job_rests' and resolved_at is null$$,
-  $$values ('warning', 'Cron jobs do not run though use_queue_system is on: "guard-migrations-v2"; run select switchyard.set_cron_jobs_active(true)')$$,
+  $$values ('warning', 'Cron jobs do not run though the queue is switched on: "guard-migrations-v2"; run select switchyard.set_cron_jobs_active(true)')$$,
   'a guard that does not run is told by the freshness sample');
-select switchyard.set_cron_jobs_active(true);
+update switchyard.settings set value = '1' where name = 'freshness_sampling';
+update public.feature_flags set enabled = false where flag_name = 'use_new_staleness_check';
+select is(switchyard.report_resting_jobs(), null, 'with a flag off they rest on purpose, while freshness may still be sampled');
+select is((select count(*) from switchyard.alerts where rule = 'cron_job_rests' and resolved_at is null), 0::bigint, '… and nothing is left open');
+update public.feature_flags set enabled = true where flag_name = 'use_new_staleness_check';
 select is(pg_temp.guard(), null, 'the guard runs again');
 select is((select count(*) from switchyard.alerts where rule = 'cron_job_rests' and resolved_at is null), 0::bigint, '… and the alert is resolved');
 
