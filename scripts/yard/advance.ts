@@ -1,4 +1,3 @@
-import postgres from "postgres";
 import { type Answer, defineCommand, RefusedError, UsageError } from "./command.ts";
 import { DATABASE_OPTIONS, DATABASE_USAGE, inVain, nameSuffix, withDatabase } from "./database.ts";
 import { formatGates, readGates } from "./gates.ts";
@@ -53,41 +52,39 @@ Exit status: 0 moved, or there already; 1 refused or failed (--dry-run: would be
           status: isRefused ? 1 : 0,
         };
       }
-      const [move] = await sql<Move[]>`
-        select from_stage as "fromStage", to_stage as "toStage", to_json(overridden) as overridden
+      const [move] = await sql<[Move]>`
+        select from_stage as "fromStage", to_stage as "toStage", moved,
+               to_json(overridden) as overridden, to_json(missing) as missing
           from public.${sql(`advance_migration${suffix}`)}(
-                 ${dataType}::text, ${stage}::text, ${force}::boolean, ${reason}::text)`
-        .catch((error: unknown) => {
-          throw gatesDoNotHold(error, [dataType, stage].filter(Boolean).join(" "));
+                 ${dataType}::text, ${stage}::text, ${force}::boolean, ${reason}::text)`;
+      const { fromStage, toStage, moved, overridden, missing } = move;
+      if (missing.length > 0) {
+        const gates = missing.length === 1 ? "1 gate does" : `${missing.length} gates do`;
+        throw new RefusedError(`Cannot move "${dataType}" to ${toStage}: ${gates} not hold`, {
+          detail: missing.join("\n"),
+          next: `npm run yard -- advance ${[dataType, stage].filter(Boolean).join(" ")} --dry-run`,
+          code: "SY024",
         });
-      const { fromStage, toStage, overridden } = move!;
+      }
       return {
-        json: { dataType, fromStage, toStage, overridden, dryRun: false },
+        json: { dataType, fromStage, toStage, moved, overridden, dryRun: false },
         lines: [
-          fromStage === toStage
-            ? `"${dataType}" is in ${toStage}; nothing changed`
-            : `Moved "${dataType}" from ${fromStage} to ${toStage}` +
-              (overridden.length === 0 ? "" : `, over ${overridden.join(", ")}`),
+          moved
+            ? `Moved "${dataType}" from ${fromStage} to ${toStage}` +
+              (overridden.length === 0 ? "" : `, over ${overridden.join(", ")}`)
+            : `"${dataType}" is in ${toStage}; nothing changed`,
         ],
       };
     });
   },
 });
 
-/** The refusal of a gate with a line for each of them, or the error as it is. */
-function gatesDoNotHold(error: unknown, words: string): unknown {
-  if (!(error instanceof postgres.PostgresError) || error.code !== "SY024") return error;
-  return new RefusedError(error.message, {
-    detail: (error.detail ?? "").replaceAll("; ", "\n"),
-    next: `npm run yard -- advance ${words} --dry-run`,
-    code: error.code,
-    cause: error,
-  });
-}
-
 interface Move {
   fromStage: string;
   toStage: string;
-  /** Gates that did not hold. */
+  moved: boolean;
+  /** Gates that did not hold when the move was forced. */
   overridden: string[];
+  /** Gates that keep it from moving, with what was found and wanted. */
+  missing: string[];
 }

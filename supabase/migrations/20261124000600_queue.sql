@@ -340,6 +340,11 @@ begin
        clock_timestamp() - make_interval(days => switchyard.setting_integer('outcome_retention_days'))),
       ('gate verdicts', 'delete from switchyard.gate_verdicts as v where v.checked_at < $1',
        clock_timestamp() - make_interval(days => switchyard.setting_integer('verdict_retention_days'))),
+      ('refused moves',
+       'delete from switchyard.migration_events as e
+         where e.kind = ''refusal'' and e.occurred_at < $1
+           and not exists (select 1 from switchyard.gate_verdicts as v where v.migration_event_id = e.id)',
+       clock_timestamp() - make_interval(days => switchyard.setting_integer('verdict_retention_days'))),
       ('resolved alerts', 'delete from switchyard.alerts as a where a.resolved_at < $1',
        clock_timestamp() - make_interval(days => switchyard.setting_integer('verdict_retention_days'))),
       ('caller checks', 'delete from switchyard.caller_checks as c where c.minute < $1', v_hour_ago),
@@ -363,7 +368,7 @@ begin
 end
 $$;
 comment on function public.prune_queue_history_v2() is
-  'Deletes what is past its retention (switchyard.settings): jobs by state, usage, events, processor runs, the ledger, outcomes of jobs, verdicts of gates, resolved alerts, the run details of Switchyard''s own cron jobs, freshness samples and shadow results. Returns rows removed of each kind. Safe to call at any time. For postgres.';
+  'Deletes what is past its retention (switchyard.settings): jobs by state, usage, events, processor runs, the ledger, outcomes of jobs, verdicts of gates, refused moves, resolved alerts, the run details of Switchyard''s own cron jobs, freshness samples and shadow results. Returns rows removed of each kind. Safe to call at any time. For postgres.';
 
 create function public.compact_queue_v2()
 returns boolean

@@ -13,17 +13,17 @@ create table switchyard.migration_events (
   changed_by text not null,
   caller_sub text,
   detail jsonb not null default '{}',
-  constraint migration_event_kind_is_known check (kind in ('stage', 'flags')),
+  constraint migration_event_kind_is_known check (kind in ('stage', 'refusal', 'flags')),
   constraint stage_events_name_their_type
-    check ((kind = 'stage') = (data_type is not null and from_stage is not null and to_stage is not null)),
+    check ((kind <> 'flags') = (data_type is not null and from_stage is not null and to_stage is not null)),
   constraint forced_moves_have_a_reason check (not forced or reason is not null)
 );
 comment on table switchyard.migration_events is
-  'Every move of a data type between stages, and every change of use_queue_system and use_new_staleness_check, with what was done to the legacy jobs and the gates as they were.';
+  'Every move of a data type between stages, every one that advance_migration_v2 refused, and every change of use_queue_system and use_new_staleness_check, with what was done to the legacy jobs and the gates as they were.';
 comment on column switchyard.migration_events.automatic is
   'Made by guard_migrations_v2, not by a person.';
 comment on column switchyard.migration_events.detail is
-  'legacy_jobs: what was done to which job; gates: the verdicts, with numbers; overridden: gates that did not hold when the move was forced; cancelled_jobs.';
+  'legacy_jobs: what was done to which job; gates: the verdicts, with numbers; overridden: gates that did not hold when the move was forced; missing: those that kept it from moving, in words; cancelled_jobs.';
 
 create index migration_events_data_type_idx on switchyard.migration_events (data_type, occurred_at);
 

@@ -179,8 +179,19 @@ as $$
 $$;
 comment on function switchyard.next_stage(text) is 'The stage after this one; null after retired.';
 
+create function switchyard.verdict_in_words(p_gate switchyard.gate_result)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select format('%s: %s, wanted %s', p_gate.gate, p_gate.found, p_gate.wanted)
+$$;
+comment on function switchyard.verdict_in_words(switchyard.gate_result) is
+  'A verdict as people say it: soak_time: 3 h, wanted 24 h.';
+
 create function switchyard.move_up(p_data_type text, p_to_stage text, p_force boolean, p_reason text)
-returns text[]
+returns switchyard.migration_events
 language plpgsql
 volatile
 set search_path = ''
@@ -188,41 +199,45 @@ as $$
 declare
   v_gates switchyard.gate_result[];
   v_broken text[];
-  v_event_id bigint;
+  v_moves boolean;
+  v_detail jsonb;
   v_percent integer;
+  v_event switchyard.migration_events;
 begin
   v_gates := array(
     select g from switchyard.check_gates(p_data_type, p_to_stage) as g);
   v_broken := array(select g.gate from unnest(v_gates) as g where not g.holds);
   -- The queue cannot refresh a type with a broken registry row, and then nobody would.
-  if v_broken <> '{}' and (not p_force or 'registry' = any (v_broken)) then
-    raise exception 'Cannot move "%" to %: % of % gates do not hold',
-      p_data_type, p_to_stage, cardinality(v_broken), cardinality(v_gates)
-      using errcode = 'SY024',
-            detail = (select string_agg(format('%s: %s, wanted %s', g.gate, g.found, g.wanted), '; ')
-                        from unnest(v_gates) as g where not g.holds),
-            hint = case when p_force then 'The gate registry cannot be forced; see select * from registry_problems_v2'
-                        else format('See select * from migration_gates_v2(%L, %L)', p_data_type, p_to_stage) end;
-  end if;
+  v_moves := v_broken = '{}' or (p_force and not 'registry' = any (v_broken));
+  v_detail := jsonb_build_object('gates', (select jsonb_agg(to_jsonb(g) - 'hint') from unnest(v_gates) as g));
 
-  if p_to_stage = 'canary' then
-    update public.data_type_registry_v2 as r
-       set canary_percent = switchyard.setting_integer('canary_start_percent')
-     where r.data_type = p_data_type and r.canary_percent = 0;
+  if v_moves then
+    if p_to_stage = 'canary' then
+      update public.data_type_registry_v2 as r
+         set canary_percent = switchyard.setting_integer('canary_start_percent')
+       where r.data_type = p_data_type and r.canary_percent = 0;
+    end if;
+    select r.canary_percent into v_percent
+      from public.data_type_registry_v2 as r where r.data_type = p_data_type;
+    v_event.id := switchyard.set_stage(p_data_type, p_to_stage, p_reason, v_detail || jsonb_build_object(
+      'forced', v_broken <> '{}',
+      'overridden', to_jsonb(v_broken),
+      'canary_percent', v_percent));
+  else
+    v_event.id := switchyard.write_migration_event(
+      'refusal', p_data_type,
+      (select r.stage from public.data_type_registry_v2 as r where r.data_type = p_data_type),
+      p_to_stage, p_reason, v_detail || jsonb_build_object(
+        'missing', (select jsonb_agg(switchyard.verdict_in_words(g)) from unnest(v_gates) as g
+                     where not g.holds and (g.gate = 'registry' or not p_force))));
   end if;
-  select r.canary_percent into v_percent
-    from public.data_type_registry_v2 as r where r.data_type = p_data_type;
-  v_event_id := switchyard.set_stage(p_data_type, p_to_stage, p_reason, jsonb_build_object(
-    'gates', (select jsonb_agg(to_jsonb(g) - 'hint') from unnest(v_gates) as g),
-    'forced', v_broken <> '{}',
-    'overridden', to_jsonb(v_broken),
-    'canary_percent', v_percent));
-  perform switchyard.store_verdicts(p_data_type, p_to_stage, v_gates, v_event_id);
-  return v_broken;
+  perform switchyard.store_verdicts(p_data_type, p_to_stage, v_gates, v_event.id);
+  select e.* into v_event from switchyard.migration_events as e where e.id = v_event.id;
+  return v_event;
 end
 $$;
 comment on function switchyard.move_up(text, text, boolean, text) is
-  'Moves a data type onwards when its gates hold, or when forced; returns the gates that were overridden. Raises SY024 with what is missing. The gate registry cannot be forced.';
+  'Moves a data type onwards when its gates hold, or when forced, and returns the event: of kind stage with detail.overridden, or of kind refusal with detail.missing, in words. Keeps the verdicts of all gates in both cases. The gate registry cannot be forced.';
 
 create function public.advance_migration_v2(
   p_data_type text,
@@ -230,7 +245,15 @@ create function public.advance_migration_v2(
   p_force boolean default false,
   p_reason text default null
 )
-returns table (data_type text, from_stage text, to_stage text, overridden text[])
+returns table (
+  data_type text,
+  from_stage text,
+  to_stage text,
+  moved boolean,
+  overridden text[],
+  missing text[],
+  hint text
+)
 language plpgsql
 volatile
 set search_path = ''
@@ -240,6 +263,7 @@ declare
   v_from_stage text;
   v_to_stage text;
   v_force boolean := coalesce(p_force, false);
+  v_event switchyard.migration_events;
 begin
   perform switchyard.lock_migration();
   select r.stage into v_from_stage
@@ -265,13 +289,28 @@ begin
   data_type := p_data_type;
   from_stage := v_from_stage;
   to_stage := v_to_stage;
-  overridden := case when v_from_stage = v_to_stage then '{}'::text[]
-                     else switchyard.move_up(p_data_type, v_to_stage, v_force, p_reason) end;
+  moved := false;
+  overridden := '{}'::text[];
+  missing := '{}'::text[];
+  if v_from_stage <> v_to_stage then
+    v_event := switchyard.move_up(p_data_type, v_to_stage, v_force, p_reason);
+    moved := v_event.kind = 'stage';
+    overridden := array(select jsonb_array_elements_text(v_event.detail -> 'overridden'));
+    missing := array(select jsonb_array_elements_text(v_event.detail -> 'missing'));
+    if not moved then
+      hint := case when v_force then 'The gate registry cannot be forced; see select * from registry_problems_v2'
+                   else format('See select * from migration_gates_v2(%L, %L)', p_data_type, v_to_stage) end;
+      -- For who runs this in a script, where nobody reads the row.
+      raise warning '"%" stays in %: % gates before % do not hold',
+        p_data_type, v_from_stage, cardinality(missing), v_to_stage
+        using detail = array_to_string(missing, '; '), hint = hint;
+    end if;
+  end if;
   return next;
 end
 $$;
 comment on function public.advance_migration_v2(text, text, boolean, text) is
-  'Moves a data type to the next stage (or to the given later one) when its gates hold; in the same transaction its flag, its legacy jobs and the migration event follow. Where it is already, nothing changes. p_force overrides gates and wants a reason, which is recorded with the verdicts; the gate registry cannot be overridden. Raises SY008 (unknown data type), SY023 (not a later stage), SY024 (gates do not hold: detail says which, with numbers), SY025 (forced without reason). For postgres.';
+  'Moves a data type to the next stage (or to the given later one) when its gates hold; in the same transaction its flag, its legacy jobs and the migration event follow. moved is false when it is there already, and when gates do not hold: then missing says which, with what was found and what is wanted, hint where to look, a warning tells too, and nothing but the record of it changes. p_force overrides gates and wants a reason, which is recorded with the verdicts; the gate registry cannot be overridden. Raises SY008 (unknown data type), SY023 (not a later stage), SY025 (forced without reason). For postgres.';
 
 create function public.rollback_migration_v2(p_data_type text, p_reason text default null)
 returns table (data_type text, from_stage text, cancelled_jobs integer, legacy_jobs jsonb)
@@ -300,6 +339,7 @@ revoke all on function
   switchyard.set_stage(text, text, text, jsonb),
   switchyard.stage_rank(text),
   switchyard.next_stage(text),
+  switchyard.verdict_in_words(switchyard.gate_result),
   switchyard.move_up(text, text, boolean, text),
   public.advance_migration_v2(text, text, boolean, text),
   public.rollback_migration_v2(text, text)

@@ -15,9 +15,9 @@ declare
   v_data_type text;
   v_queue_is_on boolean := public.is_feature_enabled('use_queue_system');
   v_refused text[] := '{}'::text[];
-  v_message text;
-  v_detail text;
   v_details text[] := '{}'::text[];
+  v_missing text[];
+  v_event switchyard.migration_events;
 begin
   select coalesce(array_agg(n.flag_name order by n.flag_name) filter (where not n.enabled), '{}'::text[]),
          coalesce(array_agg(n.flag_name order by n.flag_name) filter (where n.enabled), '{}'::text[])
@@ -54,25 +54,27 @@ begin
      where 'use_queue_for_' || r.data_type = any (v_turned_on) and r.stage not in ('live', 'retired')
      order by r.data_type
   loop
-    begin
-      perform switchyard.move_up(
-        v_data_type, 'live', false, format('use_queue_for_%s was turned on', v_data_type));
-    exception when sqlstate 'SY024' then
-      get stacked diagnostics v_message = message_text, v_detail = pg_exception_detail;
+    v_event := switchyard.move_up(
+      v_data_type, 'live', false, format('use_queue_for_%s was turned on', v_data_type));
+    if v_event.kind = 'refusal' then
       v_refused := v_refused || v_data_type;
-      v_details := v_details || v_detail;
-    end;
-  end loop;
-  if v_refused <> '{}' then
-    if cardinality(v_refused) > 1 then
-      v_message := format('Cannot move %s to live: gates do not hold',
-                          (select string_agg(format('"%s"', t), ', ') from unnest(v_refused) as t));
-      v_detail := (select string_agg(format('%s: %s', d.data_type, d.detail), E'\n')
-                     from unnest(v_refused, v_details) as d (data_type, detail));
+      v_missing := array(select jsonb_array_elements_text(v_event.detail -> 'missing'));
+      v_details := v_details || array_to_string(v_missing, '; ');
     end if;
-    raise exception '%', v_message
+  end loop;
+  -- Postgres keeps this error in its log, detail and all; the events are rolled back with the UPDATE.
+  if cardinality(v_refused) = 1 then
+    raise exception 'Cannot move "%" to live: % of % gates do not hold',
+      v_refused[1], cardinality(v_missing), cardinality(switchyard.gates_for('live'))
       using errcode = 'SY024',
-            detail = v_detail,
+            detail = v_details[1],
+            hint = format('See select * from migration_gates_v2(%L, ''live'')', v_refused[1]);
+  elsif v_refused <> '{}' then
+    raise exception 'Cannot move % to live: gates do not hold',
+      (select string_agg(format('"%s"', t), ', ') from unnest(v_refused) as t)
+      using errcode = 'SY024',
+            detail = (select string_agg(format('%s: %s', d.data_type, d.detail), E'\n')
+                        from unnest(v_refused, v_details) as d (data_type, detail)),
             hint = format('See select * from migration_gates_v2(%L, ''live'')', v_refused[1]);
   end if;
 

@@ -14,7 +14,7 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('gate_breach_minutes', '5', 1, 1440, 'A breach lasts for so long before anything is rolled back'),
   ('gate_breach_least_failures', '5', 1, 1000000, 'Fewer failed jobs than this are never a breach'),
   ('outcome_retention_days', '3', 1, 365, 'How many jobs were completed and failed is kept per settle for this many days'),
-  ('verdict_retention_days', '90', 1, 3650, 'Verdicts of gates and resolved alerts are kept for this many days');
+  ('verdict_retention_days', '90', 1, 3650, 'Verdicts of gates, refused moves and resolved alerts are kept for this many days');
 
 create table switchyard.gate_verdicts (
   id bigint generated always as identity primary key,
@@ -29,7 +29,7 @@ create table switchyard.gate_verdicts (
   migration_event_id bigint references switchyard.migration_events (id)
 );
 comment on table switchyard.gate_verdicts is
-  'Verdicts of gates with the numbers that they saw: of every move, of migration_gates_v2 (at most one a minute unless it changes), and by guard_migrations_v2 whenever one changes.';
+  'Verdicts of gates with the numbers that they saw: of every move, made or refused, of migration_gates_v2 (at most one a minute unless it changes), and by guard_migrations_v2 whenever one changes.';
 comment on column switchyard.gate_verdicts.migration_event_id is
   'The move that the verdict was asked for; null when it was only looked at.';
 

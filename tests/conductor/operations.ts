@@ -97,7 +97,6 @@ export function conductorOperation(random: Random, world: World): Operation {
     }),
     () => ({
       name: `advance ${dataType} by its gates`,
-      refusals: ["SY024"],
       run: (sql) => sql`select from public.advance_migration_v2(${dataType})`,
     }),
     () => ({

@@ -182,10 +182,12 @@ Deno.test("a planted difference is found by the shadow and stops the move", (tes
           JSON.stringify(kinds),
         );
         assert.deepEqual(await contents(sql), before, "nothing is written");
-        await assert.rejects(
-          sql`select public.advance_migration_v2(${dataType}, 'canary')`,
-          (error: { code?: string; detail?: string }) =>
-            error.code === "SY024" && /match_rate/.test(error.detail ?? ""),
+        const [move] = await sql`
+          select moved, missing from public.advance_migration_v2(${dataType}, 'canary')`;
+        assert.equal(move!.moved, false);
+        assert.ok(
+          move!.missing.some((words: string) => words.startsWith("match_rate: ")),
+          move!.missing.join("; "),
         );
         const [{ stage } = { stage: undefined }] = await sql`
           select stage from public.data_type_registry_v2 where data_type = ${dataType}`;
@@ -198,7 +200,8 @@ Deno.test("a planted difference is found by the shadow and stops the move", (tes
       await sampleAndDrain(stack, sql);
       const { matches, mismatches } = await tally(sql, "quote");
       assert.deepEqual({ matches, mismatches }, { matches: 8, mismatches: 0 });
-      await sql`select public.advance_migration_v2('quote', 'canary')`;
+      const [move] = await sql`select moved from public.advance_migration_v2('quote', 'canary')`;
+      assert.equal(move!.moved, true);
       const [type] = await sql`
         select stage from public.data_type_registry_v2 where data_type = 'quote'`;
       assert.equal(type!.stage, "canary");
