@@ -307,9 +307,7 @@ begin
          jsonb_build_object(
            'jobid', j.jobid, 'schedule', j.schedule, 'active', j.active, 'username', j.username,
            'database', j.database, 'command_md5', md5(j.command),
-           'functions', (
-             select coalesce(jsonb_agg(distinct m[1]), '[]')
-               from regexp_matches(j.command, '/functions/v1/([A-Za-z0-9_-]+)', 'g') as m),
+           'functions', to_jsonb(switchyard.called_functions(j.command)),
            'last_start', last.start_time, 'last_status', last.status,
            'runs', runs.total, 'failures', runs.failures)
     from cron.job as j

@@ -56,6 +56,19 @@ $$;
 comment on function switchyard.owner() is
   'The role that installed Switchyard, as whom it changes cron jobs; only their owner may change them.';
 
+create function switchyard.without_comments(p_command text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  -- Texts and quoted names come first, as they may look like comments.
+  select regexp_replace(
+    p_command, $re$('(?:[^']|'')*'|"[^"]*")|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/$re$, '\1 ', 'g')
+$$;
+comment on function switchyard.without_comments(text) is
+  'A cron command without its comments.';
+
 create function switchyard.called_functions(p_command text)
 returns text[]
 language sql
@@ -64,7 +77,9 @@ set search_path = ''
 as $$
   -- The path segment as a URL spells it, so that "fetch-a" is not found in "fetch-a-b".
   select coalesce(array_agg(distinct f.found[1]), '{}'::text[])
-    from regexp_matches(p_command, '/functions/v1/([A-Za-z0-9._~%-]+)', 'g') as f (found)
+    from regexp_matches(
+           switchyard.without_comments(p_command),
+           '(?:/functions/v1|\.functions\.supabase\.(?:co|in|net))/([A-Za-z0-9._~%-]+)', 'g') as f (found)
 $$;
 comment on function switchyard.called_functions(text) is
   'Names of the Edge Functions that a cron command calls, as far as their URLs are spelled out in it.';
@@ -112,7 +127,25 @@ $$;
 comment on function switchyard.types_served_by(text, text) is
   'Data types whose legacy job a cron job is: those that list its name, and those whose Edge Function its command calls.';
 
-create function switchyard.other_work_of(p_command text)
+create function switchyard.other_statements(p_command text)
+returns text[]
+language sql
+immutable
+set search_path = ''
+as $$
+  -- Words in texts and quoted names say nothing; in dollar quotes they do: those hold code.
+  select coalesce(array_agg(distinct upper(f.found[1])), '{}'::text[])
+    from regexp_matches(
+           regexp_replace(
+             switchyard.without_comments(p_command),
+             $re$'(?:[^']|'')*'|"[^"]*"|\mfor\s+(?:no\s+key\s+)?update\M$re$, ' ', 'gi'),
+           '\m(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify)\M',
+           'gi') as f (found)
+$$;
+comment on function switchyard.other_statements(text) is
+  'Statements of a cron command that do more than read and call, by their first words in capitals: DELETE, VACUUM. What the SQL functions do that it calls is not looked at.';
+
+create function switchyard.other_work_of(p_job_name text, p_command text)
 returns text[]
 language plpgsql
 stable
@@ -125,21 +158,22 @@ begin
   select coalesce(array_agg(distinct f.function_name), '{}'::text[]) into v_known
     from switchyard.functions_of_types() as f
    where f.function_name = any (v_called);
-  -- A job that calls none that is known is a legacy job by its name alone, as somebody has listed it.
-  if cardinality(v_known) = 0 then
-    return '{}'::text[];
-  end if;
-  return array(select c.name from unnest(v_called) as c (name) where c.name <> all (v_known));
+  -- Who lists a job by its name has looked at it. One that calls no known function is a legacy job by
+  -- its name alone.
+  return array(select c.name from unnest(v_called) as c (name) where cardinality(v_known) > 0 and c.name <> all (v_known))
+      || case when exists (
+                select 1 from public.data_type_registry_v2 as r where p_job_name = any (r.legacy_cron_jobs))
+              then '{}'::text[] else switchyard.other_statements(p_command) end;
 end
 $$;
-comment on function switchyard.other_work_of(text) is
-  'Edge Functions that a legacy job calls besides those of data types: such a job is never paused, because somebody may need the rest of it.';
+comment on function switchyard.other_work_of(text, text) is
+  'What a legacy job does besides refreshing data types: Edge Functions that no data type names, and, unless legacy_cron_jobs lists the job, other statements. Such a job is never paused, because somebody may need the rest of it.';
 
 create view switchyard.legacy_jobs
 with (security_invoker = true)
 as
   select j.jobid as job_id, j.jobname::text as job_name, j.schedule, j.command, j.database, j.username,
-         j.active, t.data_types, switchyard.other_work_of(j.command) as other_work,
+         j.active, t.data_types, switchyard.other_work_of(j.jobname::text, j.command) as other_work,
          s.id as save_id, s.found_active
     from cron.job as j
    cross join lateral (select switchyard.types_served_by(j.jobname::text, j.command) as data_types) as t
@@ -156,8 +190,10 @@ revoke all on table switchyard.cron_jobs, switchyard.saved_cron_jobs, switchyard
 
 revoke all on function
   switchyard.owner(),
+  switchyard.without_comments(text),
   switchyard.called_functions(text),
   switchyard.functions_of_types(),
   switchyard.types_served_by(text, text),
-  switchyard.other_work_of(text)
+  switchyard.other_statements(text),
+  switchyard.other_work_of(text, text)
 from public, anon, authenticated, service_role;

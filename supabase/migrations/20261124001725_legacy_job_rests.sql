@@ -216,13 +216,13 @@ begin
   if switchyard.types_served_by(v_job.jobname::text, v_job.command) = '{}' then
     return null;
   end if;
-  v_other_work := switchyard.other_work_of(v_job.command);
+  v_other_work := switchyard.other_work_of(v_job.jobname::text, v_job.command);
   if v_job.username <> current_user then
     v_action := 'left alone';
     v_note := format('it belongs to role %s', v_job.username);
   elsif cardinality(v_other_work) > 0 then
     v_action := 'left alone';
-    v_note := format('it calls %s as well', array_to_string(v_other_work, ', '));
+    v_note := format('it does other work too: %s', array_to_string(v_other_work, ', '));
   elsif p_unschedule then
     v_save_id := switchyard.save_cron_job(p_job_id, p_data_types);
     update switchyard.saved_cron_jobs as s set is_scheduled = false where s.id = v_save_id;

@@ -301,8 +301,7 @@ begin
       hint := case when v_force then 'The gate registry cannot be forced; see select * from registry_problems_v2'
                    else format('See select * from migration_gates_v2(%L, %L)', p_data_type, v_to_stage) end;
       -- For who runs this in a script, where nobody reads the row.
-      raise warning '"%" stays in %: % gates before % do not hold',
-        p_data_type, v_from_stage, cardinality(missing), v_to_stage
+      raise warning '"%" stays in %: gates before % do not hold', p_data_type, v_from_stage, v_to_stage
         using detail = array_to_string(missing, '; '), hint = hint;
     end if;
   end if;

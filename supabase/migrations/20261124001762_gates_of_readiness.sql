@@ -93,7 +93,7 @@ begin
            coalesce('"' || l.job_name || '"', format('job %s', l.job_id)),
            case when l.username <> v_owner then format('(of role %s)', l.username) end,
            case when l.other_work <> '{}'
-                then format('(calls %s as well)', array_to_string(l.other_work, ', ')) end,
+                then format('(does other work too: %s)', array_to_string(l.other_work, ', ')) end,
            case when not l.active and l.save_id is null then '(paused by somebody)' end,
            case when cardinality(l.data_types) > 1
                 then format('(shared with %s)',
@@ -108,8 +108,8 @@ begin
              'As %s run select cron.schedule(%L, %L, (select command from cron.job where jobid = %s)), then as %s select cron.unschedule(%s): only a job''s owner can pause it',
              v_owner, coalesce(l.job_name, 'legacy-' || p_type.data_type), l.schedule, l.job_id, l.username, l.job_id)
            else format(
-             'Split job %s, or list %s in legacy_functions if it belongs to %s',
-             l.job_id, array_to_string(l.other_work, ', '), p_type.data_type)
+             'Split job %s (%s); or, where all of it may rest, list its functions in legacy_functions, and its name in legacy_cron_jobs for its other statements',
+             l.job_id, array_to_string(l.other_work, ', '))
          end
     into v_hint
     from switchyard.legacy_jobs as l

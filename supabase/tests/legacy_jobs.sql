@@ -1,6 +1,6 @@
 -- How legacy cron jobs are found, and which are left alone.
 begin;
-select plan(36);
+select plan(44);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -75,17 +75,34 @@ select results_eq(
 
 -- Other work in the same job.
 select cron.schedule('nightly', '0 5 * * *', pg_temp.call('fetch-fmp-dividend-history') || '; ' || pg_temp.call('send-newsletter'));
-select is(switchyard.other_work_of(command), array['send-newsletter'], 'work of another kind is seen')
+select is(switchyard.other_work_of(jobname::text, command), array['send-newsletter'], 'work of another kind is seen')
   from cron.job where jobname = 'nightly';
 select switchyard.set_stage('dividend-history', 'live');
 select is(pg_temp.job('nightly') || ' ' || pg_temp.job('quarterly-fetch-fmp-dividend-history'), 'active paused',
   'a job with other work goes on, beside the queue');
 select results_eq(
-  $$select g.holds, g.found ~ 'calls send-newsletter as well' from switchyard.check_gates('dividend-history', 'live') as g
+  $$select g.holds, g.found ~ 'does other work too: send-newsletter' from switchyard.check_gates('dividend-history', 'live') as g
      where g.gate = 'legacy_jobs'$$,
   'values (false, true)', '… and keeps the gate to live shut');
-select is(switchyard.other_work_of(pg_temp.call('refresh-everything')), '{}'::text[],
+select is(switchyard.other_work_of('x', pg_temp.call('refresh-everything')), '{}'::text[],
   'a job that calls nothing known is one by its name alone');
+select cron.schedule('tidy', '0 5 * * *', 'delete from public.profiles where false; ' || pg_temp.call('fetch-fmp-shares-float'));
+select set_eq($$select unnest(switchyard.other_work_of(jobname::text, command)) from cron.job where jobname = 'tidy'$$,
+  $$values ('DELETE')$$, 'statements besides the call are other work');
+select switchyard.set_stage('shares-float', 'live');
+select is(pg_temp.job('tidy') || ' ' || pg_temp.job('daily-fetch-fmp-shares-float'), 'active paused', '… which goes on');
+update public.data_type_registry_v2 set legacy_cron_jobs = legacy_cron_jobs || '{tidy}' where data_type = 'shares-float';
+select is(pg_temp.job('tidy'), 'paused', '… until somebody lists the job by its name');
+select switchyard.set_stage('shares-float', 'legacy');
+select is(pg_temp.job('tidy'), 'active', '… and then it comes back with its type');
+select is(switchyard.other_statements($c$do $d$ begin /* delete */ perform net.http_post('update', '{"call": 1}'); -- drop
+  perform 1 from "insert" for update; end $d$$c$), '{}'::text[], 'words in texts, names and comments are none, nor is a lock');
+select is(switchyard.other_statements($c$do $d$ begin refresh materialized view v; call p(); end $d$; Insert into x select 1$c$),
+  '{CALL,INSERT,REFRESH}'::text[], 'code in dollar quotes is read');
+select is(switchyard.called_functions($c$select 'https://a.b/functions/v1/fetch-a--x' -- '/functions/v1/old
+/* it's /functions/v1/older */ ; select '/functions/v1/fetch-b'$c$), array['fetch-a--x', 'fetch-b'], 'not in comments');
+select is(switchyard.called_functions('https://abc.functions.supabase.co/fetch-a?x=1 and /functions/v1/fetch-b/c'),
+  array['fetch-a', 'fetch-b'], 'a function is found in both kinds of URL');
 
 -- Of another role.
 grant usage on schema cron to service_role;

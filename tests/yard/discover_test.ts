@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { applyLegacyBaseline } from "../../local/platform/apply.ts";
-import { readCadence, readCalls } from "../../scripts/yard/discover/jobs.ts";
+import { otherStatements, readCadence, readCalls } from "../../scripts/yard/discover/jobs.ts";
+import { withStack } from "../integration/with_stack.ts";
 import {
   makeLegacyProject,
   makeNewProject,
@@ -156,6 +157,11 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
         "station_code,day",
       ]);
       assert.deepEqual(by("get_tide_forecast").jobs, ["tide", "tide-again"]);
+      assert.deepEqual(by("get_tide_forecast").legacyCronJobs, ["tide"]);
+      assert.match(
+        by("get_tide_forecast").notes.join(),
+        /tide-again also runs DELETE, so it is left/,
+      );
       const standings = by("refresh-league-standings");
       assert.deepEqual(columns(standings).slice(0, 4), [
         "league_standings",
@@ -252,6 +258,9 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
       ]);
       const [jobs] = await sql`select count(*)::int as count from cron.job where active`;
       assert.equal(jobs!.count, 14, "every job runs as before");
+      const [busy] = await sql`
+        select data_types, other_work from switchyard.legacy_jobs where job_name = 'tide-again'`;
+      assert.deepEqual({ ...busy }, { data_types: ["tide-forecast"], other_work: ["DELETE"] });
       await sql`select queue_refresh_if_not_exists_v2('H1', 'station-readings')`;
 
       const rest = await yardJson(["discover", "--db-url", url, "--workdir", folder]);
@@ -262,6 +271,28 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
       );
     })
   ));
+
+Deno.test("discover and the database read commands alike", () =>
+  withStack({ cron: false, net: false }, async ({ sql }) => {
+    const url = "'https://a.supabase.co/functions/v1/fetch-a'";
+    const commands = [
+      `select net.http_post(url := ${url}, body := '{"call": "update"}')`,
+      `-- it's /functions/v1/older\nselect net.http_post(${url}) /* '/functions/v1/old' */`,
+      `delete from t; select net.http_get(${url}); Vacuum t`,
+      `do $d$ begin -- drop it\n  insert into t values ('--', ${url}); perform net.http_get(${url}); end $d$`,
+      `select net.http_post($$https://a.functions.supabase.co/fetch-b$$) from "update" for no key update`,
+    ];
+    for (const command of commands) {
+      const [row] = await sql`
+        select switchyard.called_functions(${command}) as functions,
+               switchyard.other_statements(${command}) as statements`;
+      assert.deepEqual(
+        [row!.functions, row!.statements],
+        [readCalls(command, []).functions, otherStatements(command)],
+        command,
+      );
+    }
+  }));
 
 Deno.test("a role that may not read cron.job, or sees its own jobs only, is told so", () =>
   withPlatform(async ({ url, sql }) => {

@@ -83,7 +83,8 @@ select cron.schedule('tides of the day', '15 3 * * *',
 select cron.schedule('tide', '30 4 * * *',
   $job$select net.http_get(url:='https://harbour.supabase.co/functions/v1/get_tide_forecast?days=7')$job$);
 select cron.schedule('tide-again', '30 16 * * *',
-  $job$select net.http_get(url:='https://harbour.supabase.co/functions/v1/get_tide_forecast?days=1')$job$);
+  $job$delete from public.tide_forecast where day < now() - interval '1 year';
+  select net.http_get(url:='https://harbour.supabase.co/functions/v1/get_tide_forecast?days=1')$job$);
 select cron.schedule('standings', '*/15 12-22 * * 6,0', $job$select public.call_edge_function('refresh-league-standings');$job$);
 select cron.schedule('0 5 * * 1', $job$select "net"."http_post"('https://harbour.supabase.co/functions/v1/rosters')$job$);
 select cron.schedule('scores', '* * * * *',

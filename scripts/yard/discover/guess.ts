@@ -4,7 +4,7 @@ import { guessConflict } from "./guess_conflict.ts";
 import { guessSymbol } from "./guess_symbol.ts";
 import { rankTables, tableGuessOf } from "./guess_table.ts";
 import { guessTimestamp } from "./guess_timestamp.ts";
-import { type Cadence, type CronJob, readCadence, readCalls } from "./jobs.ts";
+import { type Cadence, type CronJob, otherStatements, readCadence, readCalls } from "./jobs.ts";
 import { guessKnownSymbols, linkProposals } from "./links.ts";
 import type { Confidence, Discovery, Guess, Proposal, Unproposed } from "./proposal.ts";
 import type { FunctionCode } from "./sources.ts";
@@ -129,6 +129,15 @@ function propose(
   }
   const unnamed = jobs.filter(({ jobname }) => jobname === null);
   if (unnamed.length > 0) notes.push("A job of it has no name; it is found by its command");
+  const busy = jobs.filter(({ command }) => otherStatements(command).length > 0);
+  for (const job of busy) {
+    notes.push(
+      `${nameOf(job)} also runs ${
+        otherStatements(job.command).join(", ")
+      }, so it is left running: ` +
+        "split it, or list it in legacy_cron_jobs where all of it may rest",
+    );
+  }
   if (symbol.value !== null) {
     notes.push(`${functionName} must take {"symbols": […]} in its body, and refresh only those`);
   }
@@ -136,6 +145,10 @@ function propose(
     dataType: dataTypeName(functionName, context.vendorWords, names),
     functionName,
     jobs: jobNames,
+    // Jobs without a name are found by the function in their command.
+    legacyCronJobs: jobs.flatMap((job) =>
+      job.jobname === null || busy.includes(job) ? [] : [job.jobname]
+    ),
     table: tableGuess,
     symbolColumn: symbol,
     timestampColumn: timestamp,

@@ -72,10 +72,23 @@ function callsIn(text: string): Pick<Calls, "kind" | "functions"> {
   return { kind: isFunction ? "unreadable" : "other", functions: [] };
 }
 
-/** SQL without comments; texts in quotes stay, also where they look like comments. */
+/** SQL without comments, as `switchyard.without_comments` gives it; texts in quotes stay. */
 export function withoutComments(sql: string): string {
-  const part = /('(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$[\s\S]*?\$\2\$)|--[^\n]*|\/\*[\s\S]*?\*\//g;
+  const part = /('(?:[^']|'')*'|"[^"]*")|--[^\n]*|\/\*[\s\S]*?\*\//g;
   return sql.replaceAll(part, (_, text: string | undefined) => text ?? " ");
+}
+
+const STATEMENT =
+  /\b(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify)\b/gi;
+
+/**
+ * Statements of a command that do more than read and call, by their first words, as
+ * `switchyard.other_statements` finds them.
+ */
+export function otherStatements(command: string): string[] {
+  const code = withoutComments(command)
+    .replaceAll(/'(?:[^']|'')*'|"[^"]*"|\bfor\s+(?:no\s+key\s+)?update\b/gi, " ");
+  return [...new Set([...code.matchAll(STATEMENT)].map(([word]) => word.toUpperCase()))].sort();
 }
 
 function escaped(name: string): string {

@@ -95,11 +95,9 @@ function rowLines(proposal: Proposal): string[] {
     functionName,
     estimatedBytes,
     dependsOn,
-    jobs,
+    legacyCronJobs,
     notes,
   } = proposal;
-  // Jobs without a name are found by the function in their command.
-  const named = jobs.filter((job) => !/^#\d+$/.test(job));
   const columns: [name: string, value: string][] = [
     ["data_type", literal(dataType)],
     ["table_name", literal(table.value)],
@@ -113,7 +111,7 @@ function rowLines(proposal: Proposal): string[] {
     ["edge_function_name", literal(functionName)],
     ["estimated_data_size_bytes", String(estimatedBytes)],
     ["depends_on", orNull(dependsOn)],
-    ["legacy_cron_jobs", array(named)],
+    ["legacy_cron_jobs", array(legacyCronJobs)],
   ];
   return [
     `-- ${dataType}: ${proposal.confidence} confidence`,

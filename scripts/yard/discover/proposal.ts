@@ -16,6 +16,8 @@ export interface Proposal {
   functionName: string;
   /** Named jobs, and the ids of those without a name as `#12`. */
   jobs: string[];
+  /** Names of those that may rest as a whole. */
+  legacyCronJobs: string[];
   table: Guess<string>;
   /** Null: global, one job refreshes all rows. */
   symbolColumn: Guess<string | null>;
