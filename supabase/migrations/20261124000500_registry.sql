@@ -105,7 +105,7 @@ comment on column public.data_type_registry_v2.stage is
 comment on column public.data_type_registry_v2.stage_entered_at is
   'When the type came to its stage; the soak time counts from then.';
 comment on column public.data_type_registry_v2.shadow_rules is
-  'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
+  'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), same_moment (columns that move all the time: where they differ within their tolerance, rows of equal source times are of different moments and not compared), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
 comment on column public.data_type_registry_v2.gate_settings is
   'Gates of this type that differ from the defaults: a JSON object whose keys are those of switchyard.settings that begin with gate_, without that.';
 
@@ -153,11 +153,11 @@ begin
       from (
         select format('shadow_rules has the unknown key "%s"', k.key) as sentence
           from jsonb_object_keys(p_rules) as k (key)
-         where k.key not in ('ignore', 'volatile', 'tolerances', 'known_differences', 'comparable_minutes',
-                             'source_lag_seconds', 'sample_percent')
+         where k.key not in ('ignore', 'volatile', 'same_moment', 'tolerances', 'known_differences',
+                             'comparable_minutes', 'source_lag_seconds', 'sample_percent')
         union all
         select format('shadow_rules.%s is not an array of column names', wanted.key)
-          from (values ('ignore'), ('volatile')) as wanted (key)
+          from (values ('ignore'), ('volatile'), ('same_moment')) as wanted (key)
          where jsonb_typeof(p_rules -> wanted.key) <> 'array'
             or jsonb_path_exists(p_rules -> wanted.key, 'strict $[*] ? (@.type() != "string")', '{}', true)
         union all
@@ -174,6 +174,11 @@ begin
                                                       and jsonb_typeof(e.value) = 'number'
                                                       and e.value >= '0')
                                     from jsonb_each(t.value) as e) end, false))
+        union all
+        select format('shadow_rules.same_moment has "%s", which has no tolerance', c.name)
+          from jsonb_array_elements_text(case when jsonb_typeof(p_rules -> 'same_moment') = 'array'
+                                              then p_rules -> 'same_moment' else '[]' end) as c (name)
+         where not coalesce(p_rules -> 'tolerances' ? c.name, false)
         union all
         select 'shadow_rules.known_differences is not an array of {"column", "legacy", "queue", "reason"}'
          where jsonb_typeof(p_rules -> 'known_differences') <> 'array'
@@ -407,6 +412,7 @@ as
           union all select 'insert_only_columns', unnest(r.insert_only_columns)
           union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'ignore')
           union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'volatile')
+          union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'same_moment')
           union all select 'shadow_rules', jsonb_object_keys(r.shadow_rules -> 'tolerances')
           union all select 'shadow_rules', jsonb_array_elements(r.shadow_rules -> 'known_differences') ->> 'column'
         ) as wanted

@@ -100,7 +100,8 @@ comment on function switchyard.source_seconds_sql(public.data_type_registry_v2, 
 -- A difference decides at once when the source times are equal or the legacy row was refreshed within
 -- comparable_minutes of the fetch. Else it decides when legacy has refreshed the row since and says the
 -- same before and after: the vendor cannot have said otherwise in between. A column that moves by itself
--- (volatile) agrees when it is as legacy had it before or after.
+-- (volatile) agrees when it is as legacy had it before or after. Rows of one source time are of two moments,
+-- and not compared, when the columns in same_moment differ, by no more than they may.
 create function switchyard.shadow_comparison_sql(p_type public.data_type_registry_v2)
 returns text
 language plpgsql
@@ -132,6 +133,7 @@ begin
                case
                  when l.legacy is null then 'extra'
                  when %11$s then 'of another symbol'
+                 when o.source = l.legacy_source and m.is_other_moment then 'overtaken'
                  when o.source > l.legacy_source then 'newer'
                  when o.source < l.legacy_source then
                    case when l.row_at <= r.fetched_at and l.legacy_source - o.source > $3 then 'older' else 'overtaken' end
@@ -149,6 +151,13 @@ begin
               from public.%2$I as t
              where %9$s
           ) as l on true
+         -- Of one source time, and yet not of one moment: what moves all the time has moved a little.
+         cross join lateral (
+           select coalesce(bool_and(switchyard.is_tolerated($5, c.name, l.legacy -> c.name, o.typed -> c.name)),
+                           false) as is_other_moment
+             from jsonb_array_elements_text($5 -> 'same_moment') as c (name)
+            where o.typed -> c.name is distinct from l.legacy -> c.name
+         ) as m
       ),
       cell as materialized (
         select j.id, j.row_key, c.name as column_name,

@@ -99,7 +99,10 @@ update public.data_type_registry_v2 set legacy_functions = '{fetch-fmp-exchange-
 update public.data_type_registry_v2 as r
    set shadow_rules = rules.value
   from (values
-    ('quote', jsonb '{"comparable_minutes": 1, "source_lag_seconds": 60}'),
+    -- The source time has seconds; volumes grow within them.
+    ('quote', jsonb '{
+       "comparable_minutes": 1, "source_lag_seconds": 60,
+       "same_moment": ["volume"], "tolerances": {"volume": {"relative": 0.001}}}'),
     ('profile', jsonb '{
        "comparable_minutes": 5,
        "ignore": ["change"],

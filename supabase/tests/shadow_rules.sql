@@ -1,6 +1,6 @@
 -- What shadow_rules allow, and what they may hold.
 begin;
-select plan(21);
+select plan(23);
 
 create table public.ruled (symbol text primary key, price float8, volume bigint, label text, refreshed_at timestamptz);
 insert into public.data_type_registry_v2 (data_type, table_name, symbol_column, timestamp_column, conflict_columns,
@@ -42,11 +42,14 @@ begin
 exception when sqlstate 'SY005' then
   return sqlerrm;
 end $$;
-select is(pg_temp.problem('{"ignore": ["a"], "volatile": ["b"], "tolerances": {"c": {"relative": 0.1}}, "known_differences": [{"column": "d", "legacy": 1, "reason": "r"}],
+select is(pg_temp.problem('{"ignore": ["a"], "volatile": ["b"], "same_moment": ["c"], "tolerances": {"c": {"relative": 0.1}}, "known_differences": [{"column": "d", "legacy": 1, "reason": "r"}],
   "comparable_minutes": 2.5, "source_lag_seconds": 0, "sample_percent": 50}'), null, 'all keys may be used');
 select matches(pg_temp.problem('{"ignored": ["a"]}'), 'unknown key "ignored"', 'an unknown key is refused');
 select matches(pg_temp.problem('{"ignore": "a"}'), 'ignore', 'ignore is an array');
 select matches(pg_temp.problem('{"volatile": [1]}'), 'volatile', 'volatile is an array of names');
+select matches(pg_temp.problem('{"same_moment": ["c"], "tolerances": {"d": {"absolute": 1}}}'), 'same_moment has "c", which has no tolerance',
+  'same_moment wants a tolerance, or it says nothing');
+select matches(pg_temp.problem('{"same_moment": "c"}'), 'same_moment is not an array', '… and is an array');
 select matches(pg_temp.problem('{"tolerances": {"c": 1}}'), 'tolerances', 'a tolerance is absolute or relative');
 select matches(pg_temp.problem('{"tolerances": {"c": {"absolute": -1}}}'), 'tolerances', '… and not negative');
 select matches(pg_temp.problem('{"known_differences": [{"column": "d", "legacy": 1}]}'), 'known_differences', 'a known difference has a reason');
@@ -56,6 +59,7 @@ select is((select count(*) from public.data_type_registry_v2 as r where r.shadow
              and exists (select 1 from (
                select jsonb_array_elements_text(r.shadow_rules -> 'ignore') as name
                union all select jsonb_array_elements_text(r.shadow_rules -> 'volatile')
+               union all select jsonb_array_elements_text(r.shadow_rules -> 'same_moment')
                union all select jsonb_object_keys(r.shadow_rules -> 'tolerances')
                union all select jsonb_array_elements(r.shadow_rules -> 'known_differences') ->> 'column') as named
               where not switchyard.has_column(r.table_name, named.name))), 0::bigint, 'the rules of the registered types name columns that exist');
