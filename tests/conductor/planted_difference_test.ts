@@ -24,8 +24,12 @@ const LEGACY_JOBS = [
   "daily-fetch-exchange-rates",
 ];
 
-/** A vendor whose clock stands still until the test moves it, and who has one value for a symbol. */
-async function withFrozenVendor(
+/**
+ * A vendor whose clock stands still until the test moves it, or runs an hour late, and who has one value
+ * for a symbol.
+ */
+async function withVendor(
+  clock: "stands" | "runs",
   test: (
     running: { stack: Stack; sql: Sql; vendorClock: { at: Date } },
   ) => Promise<void>,
@@ -39,7 +43,7 @@ async function withFrozenVendor(
       net: false,
       activeSymbols: 8,
       simulator: {
-        now: () => vendorClock.at,
+        now: () => clock === "stands" ? vendorClock.at : new Date(Date.now() - 3_600_000),
         symbols: 40,
         latencyMs: 0,
         examplesDir: noExamples,
@@ -59,21 +63,13 @@ async function withFrozenVendor(
 }
 
 Deno.test("honest fetchers match the legacy endpoints in shadow, and write nothing", () =>
-  withFrozenVendor(async ({ stack, sql }) => {
+  withVendor("stands", async ({ stack, sql }) => {
     for (const job of LEGACY_JOBS) await runLegacyJob(stack, sql, job);
     const before = await contents(sql);
     await sql`select switchyard.set_stage(data_type, 'shadow', 'test')
       from public.data_type_registry_v2`;
 
-    await sql`select public.queue_shadow_samples_v2()`;
-    // The deployed processor, as the service role.
-    const response = await fetch(`${stack.functionsUrl}/queue-processor-v2`, {
-      method: "POST",
-      headers: { apikey: stack.keys.secretKey, "content-type": "application/json" },
-      body: JSON.stringify({ wait: true }),
-    });
-    const report = await response.json();
-    assert.deepEqual(report.errors, []);
+    await sampleAndInvoke(stack, sql);
 
     const mismatches = await sql`
       select r.data_type, d.* from public.data_type_registry_v2 as r
@@ -95,8 +91,42 @@ Deno.test("honest fetchers match the legacy endpoints in shadow, and write nothi
     assert.ok(usage!.calls > 0, "calls are booked");
   }));
 
+Deno.test("honest fetchers of a market that moves have no mismatch", () =>
+  withVendor("runs", async ({ stack, sql }) => {
+    for (const job of LEGACY_JOBS) await runLegacyJob(stack, sql, job);
+    await sql`select switchyard.set_stage(data_type, 'shadow', 'test')
+      from public.data_type_registry_v2`;
+    await sampleAndInvoke(stack, sql);
+    await runLegacyJob(stack, sql, "minute-fetch-fmp-quote-indicators");
+    await runLegacyJob(stack, sql, "hourly-fetch-fmp-profiles");
+    await sql`select public.queue_shadow_samples_v2()`;
+    const mismatches = await sql`
+      select r.data_type, d.* from public.data_type_registry_v2 as r
+       cross join lateral public.shadow_report_v2(r.data_type) as d`;
+    assert.equal(mismatches.length, 0, JSON.stringify(mismatches));
+    const matched = await sql<{ data_type: string }[]>`
+      select distinct data_type from switchyard.shadow_results where verdict = 'match' order by 1`;
+    assert.deepEqual(
+      matched.map(({ data_type: dataType }) => dataType).filter((name) => name !== "quote"),
+      [
+        "available-exchanges",
+        "dividend-history",
+        "exchange-market-status",
+        "exchange-rates",
+        "exchange-variants",
+        "financial-statements",
+        "grades-historical",
+        "profile",
+        "ratios-ttm",
+        "revenue-segmentation",
+        "shares-float",
+        "shares-float-all",
+      ],
+    );
+  }));
+
 Deno.test("a planted difference is found by the shadow and stops the move", (test) =>
-  withFrozenVendor(async ({ stack, sql, vendorClock }) => {
+  withVendor("stands", async ({ stack, sql, vendorClock }) => {
     for (const job of ["hourly-fetch-fmp-profiles", "minute-fetch-fmp-quote-indicators"]) {
       await runLegacyJob(stack, sql, job);
     }
@@ -229,7 +259,7 @@ Deno.test("a planted difference is found by the shadow and stops the move", (tes
   }));
 
 Deno.test("volumes that grow within a second are no mismatch, a wrong volume is", () =>
-  withFrozenVendor(async ({ stack, sql, vendorClock }) => {
+  withVendor("stands", async ({ stack, sql, vendorClock }) => {
     // Noon, when half a second is a small part of the day's volume.
     const noon = new Date();
     noon.setUTCHours(12, 0, 0, 100);
@@ -282,6 +312,18 @@ async function enterShadow(sql: Sql, dataType: string): Promise<void> {
   await sql`select switchyard.set_stage(${dataType}, 'legacy', 'test')`;
   await sql`delete from switchyard.shadow_results`;
   await sql`select switchyard.set_stage(${dataType}, 'shadow', 'test')`;
+}
+
+/** The deployed processor, as the service role. */
+async function sampleAndInvoke(stack: Stack, sql: Sql): Promise<void> {
+  await sql`select public.queue_shadow_samples_v2()`;
+  const response = await fetch(`${stack.functionsUrl}/queue-processor-v2`, {
+    method: "POST",
+    headers: { apikey: stack.keys.secretKey, "content-type": "application/json" },
+    body: JSON.stringify({ wait: true }),
+  });
+  const report = await response.json();
+  assert.deepEqual(report.errors, []);
 }
 
 async function sampleAndDrain(
