@@ -105,7 +105,7 @@ comment on column public.data_type_registry_v2.stage is
 comment on column public.data_type_registry_v2.stage_entered_at is
   'When the type came to its stage; the soak time counts from then.';
 comment on column public.data_type_registry_v2.shadow_rules is
-  'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), same_moment (columns that move all the time: where they differ within their tolerance, rows of equal source times are of different moments and not compared), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
+  'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), same_moment (columns that move all the time: where they differ within their tolerance, rows of equal source times are of different moments, and other differences decide nothing), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
 comment on column public.data_type_registry_v2.gate_settings is
   'Gates of this type that differ from the defaults: a JSON object whose keys are those of switchyard.settings that begin with gate_, without that.';
 

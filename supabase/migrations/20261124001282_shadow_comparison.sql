@@ -100,8 +100,8 @@ comment on function switchyard.source_seconds_sql(public.data_type_registry_v2, 
 -- A difference decides at once when the source times are equal or the legacy row was refreshed within
 -- comparable_minutes of the fetch. Else it decides when legacy has refreshed the row since and says the
 -- same before and after: the vendor cannot have said otherwise in between. A column that moves by itself
--- (volatile) agrees when it is as legacy had it before or after. Rows of one source time are of two moments,
--- and not compared, when the columns in same_moment differ, by no more than they may.
+-- (volatile) agrees when it is as legacy had it before or after. Rows of one source time whose columns in
+-- same_moment differ, by no more than they may, are of two moments: what else differs decides nothing.
 create function switchyard.shadow_comparison_sql(p_type public.data_type_registry_v2)
 returns text
 language plpgsql
@@ -129,11 +129,10 @@ begin
          order by r.id, %4$s, %5$s desc nulls last, e.place
       ),
       judged as materialized (
-        select o.*, l.legacy, l.legacy_source, l.row_at, r.settled_at, r.is_first_look, r.before, r.legacy_at, r.is_part,
+        select o.*, l.legacy, l.legacy_source, l.row_at, r.settled_at, m.is_other_moment, r.is_first_look, r.before, r.legacy_at, r.is_part,
                case
                  when l.legacy is null then 'extra'
                  when %11$s then 'of another symbol'
-                 when o.source = l.legacy_source and m.is_other_moment then 'overtaken'
                  when o.source > l.legacy_source then 'newer'
                  when o.source < l.legacy_source then
                    case when l.row_at <= r.fetched_at and l.legacy_source - o.source > $3 then 'older' else 'overtaken' end
@@ -151,7 +150,6 @@ begin
               from public.%2$I as t
              where %9$s
           ) as l on true
-         -- Of one source time, and yet not of one moment: what moves all the time has moved a little.
          cross join lateral (
            select coalesce(bool_and(switchyard.is_tolerated($5, c.name, l.legacy -> c.name, o.typed -> c.name)),
                            false) as is_other_moment
@@ -163,7 +161,7 @@ begin
         select j.id, j.row_key, c.name as column_name,
                switchyard.shadow_excerpt(switchyard.differing_part(j.legacy -> c.name, j.typed -> c.name)) as legacy,
                switchyard.shadow_excerpt(switchyard.differing_part(j.typed -> c.name, j.legacy -> c.name)) as queue,
-               j.is_comparable, j.has_moved, j.is_first_look, j.before,
+               j.is_comparable, j.has_moved, j.is_first_look, j.before, j.is_other_moment,
                coalesce($5 -> 'volatile' ? c.name, false) as is_volatile,
                (select b.item
                   from jsonb_array_elements(j.before) as b (item)
@@ -180,6 +178,7 @@ begin
       finding as materialized (
         select c.id, c.row_key, c.column_name, 'different' as kind, c.legacy, c.queue,
                case
+                 when c.is_other_moment then false
                  when c.is_volatile then
                    c.has_moved and not c.is_first_look
                    and (c.is_comparable or coalesce((c.seen_before -> 'comparable')::boolean, false))
@@ -187,7 +186,7 @@ begin
                       or (c.has_moved and coalesce(c.seen_before ->> 'kind' = 'different', false)
                           and c.seen_before -> 'legacy' = c.legacy)
                end as decides,
-               not c.has_moved as waits, c.is_comparable
+               not (c.has_moved or c.is_other_moment) as waits, c.is_comparable
           from cell as c
          -- What agreed at the first look has agreed, whatever the vendor says since.
          where c.is_first_look or c.seen_before is not null

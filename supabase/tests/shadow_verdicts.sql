@@ -1,6 +1,6 @@
 -- Each verdict of the comparison of fetched rows with those of the legacy jobs.
 begin;
-select plan(46);
+select plan(47);
 
 create table public.shade (
   symbol text not null, place text not null, price float8, label text, info jsonb,
@@ -137,11 +137,14 @@ select pg_temp.dated('G', 13, 1010, '5 minutes');
 select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 1, "told_at": 951}]'), 'inconclusive', '… or by no more than source_lag_seconds');
 select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13, "told_at": 900}]'), 'mismatch older', '… but beyond that data older than legacy''s, though fetched later, is a mismatch');
 select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13, "told_at": 900}, {"symbol": "G", "price": 13, "told_at": 1010}]'), 'match', 'of two rows of one key the newer one counts');
-update public.data_type_registry_v2 set shadow_rules = shadow_rules || '{"same_moment": ["price"], "tolerances": {"price": {"relative": 0.01}}}'
+alter table public.shade_dated add column volume bigint;
+update public.data_type_registry_v2 set shadow_rules = shadow_rules || '{"same_moment": ["volume"], "tolerances": {"volume": {"relative": 0.01}}}'
  where data_type = 'shade-dated';
-select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13.1, "told_at": 1010}]'), 'inconclusive', 'of one source time, what differs a little in same_moment is of another moment');
-select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13.2, "told_at": 1010}]'), 'mismatch different', '… what differs by more is a mismatch');
-select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13, "told_at": 1010}]'), 'match', '… and what is equal matches');
+update public.shade_dated set volume = 1000 where symbol = 'G';
+select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13, "told_at": 1010, "volume": 1005}]'), 'match', 'of one source time, same_moment columns may differ a little');
+select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13.1, "told_at": 1010, "volume": 1005}]'), 'inconclusive', '… and what else differs then is of another moment');
+select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13.1, "told_at": 1010, "volume": 1000}]'), 'mismatch different', '… but not when they are equal');
+select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13, "told_at": 1010, "volume": 1020}]'), 'mismatch different', '… and when they differ by more it is a mismatch');
 -- A key without the symbol.
 create table public.shade_shared (place text primary key, symbol text not null, price float8, refreshed_at timestamptz);
 insert into public.data_type_registry_v2 (data_type, table_name, symbol_column, timestamp_column, conflict_columns,
@@ -154,7 +157,7 @@ select is(pg_temp.compare('shade-shared', 'H', '[{"place": "1", "symbol": "H", "
 select is(pg_temp.compare('shade-shared', 'I', '[{"place": "1", "symbol": "I", "price": 10}, {"place": "2", "symbol": "I", "price": 21}]'), 'mismatch different',
   '… and its own is');
 select results_eq($$select matches, mismatches, inconclusive, waiting from switchyard.shadow_tally('shade-dated', now() - interval '1 hour')$$,
-  $$values (4::bigint, 4::bigint, 3::bigint, 0::bigint)$$, 'the tally counts the verdicts');
+  $$values (4::bigint, 5::bigint, 3::bigint, 0::bigint)$$, 'the tally counts the verdicts');
 select throws_ok($$select public.shadow_report_v2('nonsense')$$, 'SY008', null, 'a report on an unknown data type is refused');
 
 select * from finish();
