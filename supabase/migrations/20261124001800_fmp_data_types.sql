@@ -14,7 +14,7 @@ insert into public.data_type_registry_v2 (
 ) values
   ('quote', 'live_quote_indicators', 'symbol', 'fetched_at', '{symbol}', '{}',
    'api_timestamp', 'is_data_stale_v2', 'is_exchange_open_v2', 1,
-   60, 'on-demand', 500, 'fmp', 'quote', 'fetch-fmp-quote-indicators',
+   60, 'hybrid', 500, 'fmp', 'quote', 'fetch-fmp-quote-indicators',
    100, 1, 0, 400, null,
    '{minute-fetch-fmp-quote-indicators,minute-fetch-fmp-exchange-prices-api}'),
   ('exchange-market-status', 'exchange_market_status', null, 'last_fetched_at', '{exchange_code}', '{}',

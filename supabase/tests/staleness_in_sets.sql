@@ -7,6 +7,7 @@ insert into public.supported_symbols (symbol, is_active) values ('SS-OFF', false
 insert into public.profiles (symbol, modified_at) select 'SS-' || n, now() from generate_series(1, 40) as n;
 delete from realtime.subscription;
 select switchyard.set_stage(data_type, 'live') from public.data_type_registry_v2 where data_type in ('quote', 'profile', 'financial-statements');
+update public.data_type_registry_v2 set refresh_strategy = 'on-demand' where data_type = 'quote';
 create function pg_temp.look(p_symbol text, p_data_type text, p_viewers integer default 1) returns void language sql as $$
   insert into public.active_subscriptions_v2 (symbol, data_type, source, viewers) values (p_symbol, p_data_type, 'presence', p_viewers)
 $$;
