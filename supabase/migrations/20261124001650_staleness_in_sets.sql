@@ -27,7 +27,7 @@ comment on function switchyard.condition_sql(public.data_type_registry_v2, text,
 -- nothing new, is older than the TTL, or its rows are gone. Of the table only one index entry is looked
 -- at where the last check says fresh. Whether an Edge Function that writes its rows by itself ever had
 -- any is not known, so of its types a row that is gone is missed only after the TTL.
-create function switchyard.stale_symbols_sql(p_type public.data_type_registry_v2)
+create function switchyard.stale_symbols_sql(p_type public.data_type_registry_v2, p_ahead_seconds integer)
 returns text
 language plpgsql
 stable
@@ -39,6 +39,7 @@ declare
   v_known_active_column text := switchyard.setting('known_symbols_active_column') #>> '{}';
   v_is_its_row text := case when p_type.symbol_column is null then 'true'
                             else format('t.%I = w.symbol', p_type.symbol_column) end;
+  v_ahead text := case when p_ahead_seconds > 0 then format(' - interval %L', p_ahead_seconds || ' seconds') else '' end;
 begin
   return format(
     $sql$
@@ -49,8 +50,8 @@ begin
        where (s.empty_until is null or s.empty_until <= clock_timestamp())
          and (s.failing_until is null or s.failing_until <= clock_timestamp())
          and %2$s
-         and case when s.last_checked_at > '-infinity' and not public.%3$I(s.last_checked_at, %4$s) then %6$s
-                  else public.%3$I(%5$s, %4$s) end
+         and case when s.last_checked_at > '-infinity' and not public.%3$I(s.last_checked_at%8$s, %4$s) then %6$s
+                  else public.%3$I(%5$s%8$s, %4$s) end
          and not exists (
            select 1
              from switchyard.api_call_queue_v2_live as q
@@ -75,11 +76,11 @@ begin
                      p_type.timestamp_column, p_type.table_name, v_is_its_row) end,
     case when p_type.stage = 'canary' or p_type.fetcher = 'edge-function' then 'false'
          else format('not exists (select 1 from public.%I as t where %s)', p_type.table_name, v_is_its_row) end,
-    switchyard.share_sql(p_type, 'w.symbol'));
+    switchyard.share_sql(p_type, 'w.symbol'), v_ahead);
 end
 $$;
-comment on function switchyard.stale_symbols_sql(public.data_type_registry_v2) is
-  'SQL that picks from a relation "wanted" (symbol, weight) those symbols that are known, stale, in the share of a canary, not known to be empty or failing, and not queued with at least that weight as priority.';
+comment on function switchyard.stale_symbols_sql(public.data_type_registry_v2, integer) is
+  'SQL that picks from a relation "wanted" (symbol, weight) those symbols that are known, stale now or in p_ahead_seconds, in the share of a canary, not known to be empty or failing, and not queued with at least that weight as priority.';
 
 create function switchyard.demand_sql(p_type public.data_type_registry_v2)
 returns text
@@ -144,7 +145,8 @@ create function switchyard.queue_stale(
   p_wanted_sql text,
   p_order_sql text,
   p_source text,
-  p_most integer
+  p_most integer,
+  p_ahead_seconds integer
 )
 returns integer
 language plpgsql
@@ -165,15 +167,15 @@ begin
         from chosen as c
       having count(*) > 0
     $sql$,
-    p_wanted_sql, switchyard.stale_symbols_sql(p_type), p_order_sql, p_type.data_type, p_source,
+    p_wanted_sql, switchyard.stale_symbols_sql(p_type, p_ahead_seconds), p_order_sql, p_type.data_type, p_source,
     switchyard.condition_sql(p_type, 'c.symbol', 'select s.symbol from stale as s'))
     into v_queued
     using p_most;
   return coalesce(v_queued, 0);
 end
 $$;
-comment on function switchyard.queue_stale(public.data_type_registry_v2, text, text, text, integer) is
-  'Queues the stale ones of a set that the condition function allows, at most p_most in the given order, in one statement. Returns the number of new jobs.';
+comment on function switchyard.queue_stale(public.data_type_registry_v2, text, text, text, integer, integer) is
+  'Queues those of a set that are stale now or in p_ahead_seconds and that the condition function allows, at most p_most in the given order, in one statement. Returns the number of new jobs.';
 
 create function switchyard.staleness_pass(p_kind text)
 returns table (data_type text, queued integer, reason text)
@@ -237,14 +239,16 @@ begin
             v_type,
             format('select d.symbol, least(999 + sum(d.viewers), 8999)::integer as weight from (%s) as d (symbol, viewers) group by d.symbol',
                    switchyard.demand_sql(v_type)),
-            'c.weight desc, c.symbol', 'demand', v_share);
+            'c.weight desc, c.symbol', 'demand', v_share, 0);
         else
           v_most := switchyard.scheduled_share(v_type);
           v_queued := switchyard.queue_stale(
             v_type,
             format('select k.symbol, %s as weight from (%s) as k (symbol)',
                    v_type.priority, switchyard.scheduled_symbols_sql(v_type)),
-            'c.refreshed_at nulls first, c.symbol', 'scheduled', least(v_share, v_most));
+            'c.refreshed_at nulls first, c.symbol', 'scheduled', least(v_share, v_most),
+            -- What would be stale before the next pass; else a TTL of a minute came to two.
+            least(60, 30 * v_type.default_ttl_minutes));
         end if;
       exception when others then
         v_reason := format('failed: %s', sqlerrm);
@@ -332,13 +336,13 @@ as $$
   select * from switchyard.staleness_pass('scheduled')
 $$;
 comment on function public.queue_scheduled_refreshes_v2() is
-  'Queues the longest unrefreshed symbols of scheduled and hybrid data types in the lowest band, spread over the TTL. Called by cron each minute. Returns per type the new jobs, or why there are none. Does nothing while use_queue_system or use_new_staleness_check is off. For postgres.';
+  'Queues the longest unrefreshed symbols of scheduled and hybrid data types, those that are stale now or will be before the next pass, in the lowest band, spread over the TTL. Called by cron each minute. Returns per type the new jobs, or why there are none. Does nothing while use_queue_system or use_new_staleness_check is off. For postgres.';
 
 revoke all on function
   switchyard.condition_sql(public.data_type_registry_v2, text, text),
-  switchyard.stale_symbols_sql(public.data_type_registry_v2),
+  switchyard.stale_symbols_sql(public.data_type_registry_v2, integer),
   switchyard.demand_sql(public.data_type_registry_v2),
-  switchyard.queue_stale(public.data_type_registry_v2, text, text, text, integer),
+  switchyard.queue_stale(public.data_type_registry_v2, text, text, text, integer, integer),
   switchyard.staleness_pass(text),
   switchyard.scheduled_symbols_sql(public.data_type_registry_v2),
   switchyard.scheduled_share(public.data_type_registry_v2),

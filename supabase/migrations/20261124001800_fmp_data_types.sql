@@ -157,6 +157,3 @@ update public.data_type_registry_v2 as r
     ('revenue-segmentation', jsonb '{"comparable_minutes": 30}')
   ) as rules (data_type, value)
  where r.data_type = rules.data_type;
-
--- A pass each minute over a TTL of a minute: ages come close to two TTLs while all is well.
-update public.data_type_registry_v2 set gate_settings = '{"most_age_ttls": 3}' where data_type = 'quote';

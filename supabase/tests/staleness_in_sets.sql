@@ -1,6 +1,6 @@
 -- What viewers look at and what is stale, in sets.
 begin;
-select plan(37);
+select plan(40);
 
 insert into public.supported_symbols (symbol) select 'SS-' || n from generate_series(1, 40) as n;
 insert into public.supported_symbols (symbol, is_active) values ('SS-OFF', false);
@@ -186,6 +186,17 @@ update switchyard.refresh_state set last_checked_at = now() - interval '70 minut
 select is(pg_temp.scheduled(), 'profile SS-30 300', 'then the oldest, in the lowest band');
 update public.world set refreshed_at = now() - interval '1 day';
 select is(pg_temp.scheduled(), 'profile SS-30 300, world GLOBAL 7', 'global types are scheduled too');
+update public.world set refreshed_at = now();
+update switchyard.refresh_state set last_checked_at = now() - interval '58 minutes 50 seconds' where symbol = 'SS-30';
+select is(pg_temp.scheduled(), null, 'a pass leaves alone what lives until the next one');
+update switchyard.refresh_state set last_checked_at = now() - interval '59 minutes 10 seconds' where symbol = 'SS-30';
+select is(pg_temp.scheduled(), 'profile SS-30 300', '… and takes what would be stale before it');
+delete from public.live_quote_indicators;
+insert into public.live_quote_indicators (symbol, current_price, api_timestamp, fetched_at)
+select 'SS-' || n, 1, 1, now() - make_interval(secs => case n when 1 then 32 else 25 end) from generate_series(1, 40) as n;
+update public.data_type_registry_v2 set refresh_strategy = 'hybrid' where data_type = 'quote';
+update switchyard.refresh_state set last_checked_at = now();
+select is(pg_temp.scheduled(), 'quote SS-1 500', '… of a TTL of a minute what is older than half of it, so that each pass takes it once');
 select is(switchyard.scheduled_share(r), 1, 'a share is a TTL''s worth of passes and half of that more')
   from public.data_type_registry_v2 as r where r.data_type = 'profile';
 
