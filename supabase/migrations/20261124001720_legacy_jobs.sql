@@ -25,6 +25,8 @@ create table switchyard.saved_cron_jobs (
   is_scheduled boolean not null default true,
   data_types text[] not null,
   newest_job_id bigint not null,
+  original_job_id bigint not null,
+  restored_job_id bigint,
   saved_at timestamptz not null default clock_timestamp(),
   released_at timestamptz,
   outcome text,
@@ -40,10 +42,32 @@ comment on column switchyard.saved_cron_jobs.data_types is
   'Data types that the job served then.';
 comment on column switchyard.saved_cron_jobs.newest_job_id is
   'Largest id in cron.job then: a job with a larger one was made later, in place of this one perhaps.';
+comment on column switchyard.saved_cron_jobs.original_job_id is
+  'Id under which the job was first saved: pg_cron gives it a new one each time that it is scheduled anew.';
+comment on column switchyard.saved_cron_jobs.restored_job_id is
+  'Id under which it was scheduled anew when it was brought back; null when it was still there, or replaced.';
 comment on column switchyard.saved_cron_jobs.released_at is
   'When the job was brought back, or found to need no bringing back; null while Switchyard holds it.';
 
 create unique index a_job_is_held_once on switchyard.saved_cron_jobs (job_id) where released_at is null;
+
+create function switchyard.original_job_id(p_job_id bigint)
+returns bigint
+language sql
+stable
+set search_path = ''
+as $$
+  select coalesce(
+    (select s.original_job_id from switchyard.saved_cron_jobs as s
+      where s.job_id = p_job_id and s.released_at is null),
+    (select s.original_job_id from switchyard.saved_cron_jobs as s
+      where s.restored_job_id = p_job_id
+      order by s.id desc
+      limit 1),
+    p_job_id)
+$$;
+comment on function switchyard.original_job_id(bigint) is
+  'The id that a cron job had before Switchyard first scheduled it anew; its own id when it never did.';
 
 create function switchyard.owner()
 returns text
@@ -189,6 +213,7 @@ revoke all on table switchyard.cron_jobs, switchyard.saved_cron_jobs, switchyard
   from public, anon, authenticated, service_role;
 
 revoke all on function
+  switchyard.original_job_id(bigint),
   switchyard.owner(),
   switchyard.without_comments(text),
   switchyard.called_functions(text),

@@ -48,9 +48,9 @@ declare
 begin
   insert into switchyard.saved_cron_jobs as s (
     job_id, job_name, schedule, command, database, username, node_name, node_port,
-    found_active, data_types, newest_job_id)
+    found_active, data_types, newest_job_id, original_job_id)
   select j.jobid, j.jobname, j.schedule, j.command, j.database, j.username, j.nodename, j.nodeport,
-         j.active, p_data_types, (select max(n.jobid) from cron.job as n)
+         j.active, p_data_types, (select max(n.jobid) from cron.job as n), switchyard.original_job_id(j.jobid)
     from cron.job as j
    where j.jobid = p_job_id
       -- Held already: only what somebody has changed since is news, and that it was active again.
@@ -110,6 +110,7 @@ declare
   v_active boolean;
   v_owner text;
   v_was_changed boolean := false;
+  v_restored_job_id bigint;
   v_action text;
   v_note text;
 begin
@@ -142,7 +143,8 @@ begin
     end;
     select l.* into v_job
       from switchyard.legacy_jobs as l
-     where l.job_id > p_save.newest_job_id
+     -- Not one that was there beside it, and has a newer id because it was scheduled anew.
+     where switchyard.original_job_id(l.job_id) > p_save.newest_job_id
        and l.job_id <> p_save.job_id
        and l.data_types && p_save.data_types
        and (l.job_name = p_save.job_name
@@ -152,9 +154,9 @@ begin
      order by l.active desc, l.job_name = p_save.job_name desc nulls last, l.job_id
      limit 1;
     if not found then
-      v_job.job_id := switchyard.schedule_saved_job(p_save, p_save.found_active);
+      v_restored_job_id := switchyard.schedule_saved_job(p_save, p_save.found_active);
       v_action := 'scheduled anew';
-      v_note := concat_ws('; ', v_note, format('it has the id %s now', v_job.job_id));
+      v_note := concat_ws('; ', v_note, format('it has the id %s now', v_restored_job_id));
     else
       v_action := 'replaced';
       v_note := concat_ws('; ', v_note, format('job %s%s takes its place', v_job.job_id, ' "' || v_job.job_name || '"'));
@@ -171,7 +173,8 @@ begin
     v_note := concat_ws('; ', v_note, 'changed since it was saved; the change stays');
   end if;
   update switchyard.saved_cron_jobs as s
-     set released_at = clock_timestamp(), outcome = concat_ws(': ', v_action, v_note)
+     set released_at = clock_timestamp(), outcome = concat_ws(': ', v_action, v_note),
+         restored_job_id = v_restored_job_id
    where s.id = p_save.id;
   return jsonb_strip_nulls(jsonb_build_object(
     'job_id', p_save.job_id, 'job_name', p_save.job_name, 'action', v_action, 'note', v_note));

@@ -1,6 +1,6 @@
 -- What people do to a legacy job while Switchyard holds it paused.
 begin;
-select plan(33);
+select plan(39);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -171,6 +171,30 @@ select matches((select message from switchyard.alerts where data_type = 'financi
   'Nothing refreshes "financial-statements"|could not be made', '… and an alert tells');
 select is((select count(*) from switchyard.saved_cron_jobs where released_at is null), 1::bigint,
   '… and its definition is kept for the next try');
+
+-- Several jobs that call one function, retired: each comes back, however often.
+update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
+select cron.schedule('twin-0', '0 * * * *', pg_temp.command('fetch-fmp-ratios-ttm') || '?half=0');
+select cron.schedule('twin-1', '1 * * * *', pg_temp.command('fetch-fmp-ratios-ttm') || '?half=1');
+select cron.schedule('twin-2', '2 * * * *', pg_temp.command('fetch-fmp-ratios-ttm') || '?half=2');
+create function pg_temp.twins() returns text language sql as $$
+  select string_agg(concat_ws(' ', jobname, case when active then 'active' else 'paused' end), ', ' order by jobname)
+    from cron.job where command ~ 'fetch-fmp-ratios-ttm'
+$$;
+select switchyard.set_stage('ratios-ttm', 'retired');
+select is(pg_temp.twins(), null, 'retired jobs are unscheduled');
+update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
+select is(pg_temp.twins(), 'twin-0 active, twin-1 active, twin-2 active', '… and each is back when the queue is off');
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+select is(pg_temp.twins(), null, '… gone again');
+select switchyard.set_stage('ratios-ttm', 'live');
+select is(pg_temp.twins(), 'twin-0 paused, twin-1 paused, twin-2 paused', '… in live there, but at rest');
+select cron.unschedule('twin-1');
+select switchyard.set_stage('ratios-ttm', 'legacy');
+select is(pg_temp.twins(), 'twin-0 active, twin-1 active, twin-2 active', '… and the one that somebody removed is not taken for another');
+select switchyard.set_stage('ratios-ttm', 'retired');
+update public.feature_flags set enabled = false where flag_name = 'use_new_staleness_check';
+select is(pg_temp.twins(), 'twin-0 active, twin-1 active, twin-2 active', 'a second time too');
 
 select * from finish();
 rollback;
