@@ -45,7 +45,8 @@ set search_path = ''
 as $$
 declare
   v_wanted integer := switchyard.gate_setting(p_type,
-    case when p_type.symbol_column is null and not p_type.gate_settings ? 'least_sample'
+    case when p_type.symbol_column is null
+              and (p_type.gate_settings ? 'least_sample_global' or not p_type.gate_settings ? 'least_sample')
          then 'least_sample_global' else 'least_sample' end);
   v_found integer;
 begin

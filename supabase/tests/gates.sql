@@ -1,6 +1,6 @@
 -- Each gate: when it holds and when not, with the numbers that it saw.
 begin;
-select plan(62);
+select plan(64);
 
 create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
 returns text language sql as $$
@@ -112,6 +112,10 @@ select is(pg_temp.gate('sample'), 'holds: 100 completed jobs / 100 completed job
 select is((select switchyard.canary_symbols(r, 1000) from public.data_type_registry_v2 as r where data_type = 'profile'), 400,
   'the share is counted over the known symbols');
 select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 5 completed jobs', 'a global type wants five');
+update public.data_type_registry_v2 set gate_settings = '{"least_sample": 20, "least_sample_global": 3}' where data_type = 'exchange-rates';
+select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 3 completed jobs', '… or what it says of its own');
+update public.data_type_registry_v2 set gate_settings = '{"least_sample": 4}' where data_type = 'exchange-rates';
+select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 4 completed jobs', '… in either word');
 
 -- error_rate
 select is(pg_temp.gate('error_rate'), 'holds: 0.0 % (0 of 120 jobs) / at most 2.0 %', 'error_rate counts finished jobs of this stage');
