@@ -75,6 +75,8 @@ export interface Surroundings {
   signal: AbortSignal;
   /** Says how far long work is, on a terminal only. */
   progress(text: string): void;
+  /** Says at once, on standard error, what it waits for. */
+  tell(text: string): void;
   paint: Paint;
 }
 

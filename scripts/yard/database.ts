@@ -14,7 +14,7 @@ const VARIABLES = ["SUPABASE_DB_URL", "DATABASE_URL"];
 /** Seconds until a server that does not answer is given up. */
 const CONNECT_TIMEOUT_SECONDS = 15;
 
-type DatabaseInvocation = Pick<Invocation, "env" | "signal"> & {
+type DatabaseInvocation = Pick<Invocation, "env" | "signal" | "tell"> & {
   values: { readonly "db-url"?: string };
 };
 
@@ -103,7 +103,10 @@ export async function withDatabase<Result>(
     fetch_types: false,
     connect_timeout: CONNECT_TIMEOUT_SECONDS,
     connection: { application_name: "switchyard" },
-    onnotice: () => {},
+    onnotice: ({ severity, message, hint }) => {
+      // Warnings are in the answer too.
+      if (severity === "NOTICE") invocation.tell([message, hint].filter(Boolean).join("\n  "));
+    },
     ...(isRemote(url) ? { ssl: "require" } : {}),
   });
   const abort = () => {

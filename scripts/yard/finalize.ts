@@ -100,7 +100,9 @@ const MANIFEST = "supabase/switchyard.json";
 
 async function dropSuffixes(
   run: Run,
-  invocation: Pick<Invocation, "env" | "signal"> & { values: { readonly "db-url"?: string } },
+  invocation: Pick<Invocation, "env" | "signal" | "tell"> & {
+    values: { readonly "db-url"?: string };
+  },
 ): Promise<Answer> {
   const { project, manifest, own } = run.installation;
   if (manifest.finalized !== undefined) {
@@ -208,7 +210,9 @@ function answerFinalized(
 
 async function dropOldNames(
   run: Run,
-  invocation: Pick<Invocation, "env" | "signal"> & { values: { readonly "db-url"?: string } },
+  invocation: Pick<Invocation, "env" | "signal" | "tell"> & {
+    values: { readonly "db-url"?: string };
+  },
   { accepted, isDeployed }: { accepted: readonly string[]; isDeployed: boolean },
 ): Promise<Answer> {
   const { project, manifest, own } = run.installation;

@@ -113,6 +113,10 @@ function surroundings(signal: AbortSignal, progress: Progress, json: boolean): S
     env: Deno.env,
     signal,
     progress: progress.show,
+    tell(text) {
+      progress.clear();
+      printError(text);
+    },
     paint: paintFor(Deno.stdout.isTerminal() && !json),
   };
 }

@@ -33,6 +33,9 @@ language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  c_key constant bigint := hashtext('switchyard.migration');
+  v_holder record;
 begin
   -- With the snapshot of an older moment a move would not see what another one has just changed.
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -41,11 +44,32 @@ begin
       using errcode = 'SY018',
             hint = 'Do it in a transaction of its own: begin isolation level read committed';
   end if;
-  perform pg_advisory_xact_lock(hashtext('switchyard.migration'));
+  if pg_try_advisory_xact_lock(c_key) then
+    return;
+  end if;
+  -- Somebody's forgotten transaction must not look like a rollback that takes long.
+  select l.pid, a.usename, a.state, a.application_name,
+         round(extract(epoch from clock_timestamp() - a.xact_start)) as seconds
+    into v_holder
+    from pg_catalog.pg_locks as l
+    left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+   where l.locktype = 'advisory'
+     and l.granted
+     and l.objsubid = 1
+     and l.classid::bigint = (c_key >> 32 & 4294967295)
+     and l.objid::bigint = (c_key & 4294967295)
+   limit 1;
+  if found then
+    raise notice 'Waiting for session % (%), which changes flags or stages: % for % s', v_holder.pid,
+      concat_ws(', ', v_holder.usename, nullif(v_holder.application_name, '')),
+      coalesce(v_holder.state, 'active'), coalesce(v_holder.seconds, 0)
+      using hint = format('If it was forgotten: select pg_terminate_backend(%s)', v_holder.pid);
+  end if;
+  perform pg_advisory_xact_lock(c_key);
 end
 $$;
 comment on function switchyard.lock_migration() is
-  'Lets one transaction at a time change flags, stages and legacy jobs, until it ends. The first lock of each: so no two of them wait for each other. Raises SY018 in another isolation level than read committed.';
+  'Lets one transaction at a time change flags, stages and legacy jobs, until it ends. The first lock of each: so no two of them wait for each other. Who has to wait gets a notice of the session that it waits for. Raises SY018 in another isolation level than read committed.';
 
 create function switchyard.lock_migration_first()
 returns trigger

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import postgres from "postgres";
+import { eventually } from "../integration/with_stack.ts";
 import { applyMigrations } from "../../local/migrations.ts";
 import { applyLegacyBaseline } from "../../local/platform/apply.ts";
 import { type ScratchDatabase, withPlatform } from "./projects.ts";
@@ -133,4 +135,34 @@ Deno.test("data types that do not exist, stages that do not exist, reasons that 
     });
     assert.equal(hostile.code, 1);
     assert.match(hostile.stderr, /unknown data type/);
+  }));
+
+Deno.test("a rollback that has to wait says for whom", () =>
+  withInstalled(async ({ url, sql }) => {
+    const holder = postgres(url, {
+      max: 1,
+      connection: { application_name: "forgotten window" },
+    });
+    try {
+      await holder`begin`;
+      await holder`update feature_flags set metadata = '{}' where flag_name = 'use_presence_tracking'`;
+      const waiting = yard(["rollback", "profile", "--reason", "a drill"], {
+        env: { SUPABASE_DB_URL: url },
+      });
+      await eventually("somebody to wait", async () => {
+        const [lock] = await sql`
+          select from pg_locks where locktype = 'advisory' and not granted`;
+        return lock;
+      });
+      await holder`rollback`;
+      const { code, stdout, stderr } = await waiting;
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /is in legacy; nothing changed/);
+      assert.match(
+        stderr,
+        /^Waiting for session \d+ \(postgres, forgotten window\), which changes flags or stages: idle in transaction for \d+ s\n {2}If it was forgotten: select pg_terminate_backend\(\d+\)\n$/,
+      );
+    } finally {
+      await holder.end();
+    }
   }));
