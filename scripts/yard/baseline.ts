@@ -136,7 +136,7 @@ async function recordInFile(
   const code = await readCode(join(projectFolder(invocation), "supabase", "functions"), catalog);
   const discovery = guess(catalog, code);
   const types = discovery.proposals.filter(({ confidence }) => confidence !== "low");
-  const known = discovery.knownSymbols;
+  const known = discovery.knownSymbols ?? undefined;
   const tables = new Set(types.map(({ table }) => table.value));
   if (known !== undefined) tables.add(known.table);
   const { host, pathname } = new URL(databaseUrl(invocation)!);

@@ -64,8 +64,11 @@ export function addTomlKey(
     return { text, outcome: "closed", found: `${inline.path.join(".")} = ${inline.value}` };
   }
   const lineEnd = text.includes("\r\n") ? "\r" : "";
-  const insert = (index: number, added: readonly string[]): TomlEdit => ({
-    text: lines.toSpliced(index, 0, ...added.map((line) => `${line}${lineEnd}`)).join("\n"),
+  const insert = (index: number, line: string): TomlEdit => ({
+    // Behind the last line of a file without a last line end there is no line yet.
+    text: index === lines.length
+      ? `${text}${lineEnd}\n${line}${lineEnd}\n`
+      : lines.toSpliced(index, 0, `${line}${lineEnd}`).join("\n"),
     outcome: "added",
   });
 
@@ -78,7 +81,7 @@ export function addTomlKey(
       if (entry.kind === "header") break;
       last = entry;
     }
-    return insert(last.end, [`${quoteKey(key)} = ${value}`]);
+    return insert(last.end, `${quoteKey(key)} = ${value}`);
   }
   // A table made by dotted keys cannot be opened by a header too.
   const sibling = entries.findLast((entry) =>
@@ -88,7 +91,7 @@ export function addTomlKey(
   if (sibling !== undefined) {
     const depth = sibling.path.length - sibling.written.length;
     const written = path.slice(depth).map(quoteKey).join(".");
-    return insert(sibling.end, [`${written} = ${value}`]);
+    return insert(sibling.end, `${written} = ${value}`);
   }
   const isClosed = text === "" || text.endsWith("\n");
   const block = [`[${table.map(quoteKey).join(".")}]`, `${quoteKey(key)} = ${value}`, ""];

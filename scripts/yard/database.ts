@@ -36,11 +36,10 @@ export function databaseUrl(invocation: DatabaseInvocation): string | undefined 
   return url;
 }
 
-/**
- * What the names of Switchyard's objects in `public` end in: `_v2`, or nothing once `finalize` has
- * dropped that. Throws {@linkcode RefusedError} where it is not installed.
- */
-export async function nameSuffix(sql: postgres.Sql, description: string): Promise<"_v2" | ""> {
+/** `_v2`, nothing once it is finalized, or undefined where Switchyard is not installed. */
+export async function registrySuffix(
+  sql: postgres.Sql | postgres.TransactionSql,
+): Promise<"_v2" | "" | undefined> {
   // From the catalog: to_regclass raises for a role that may not use the schema.
   const [found] = await sql<{ suffixed: boolean | null; plain: boolean | null }[]>`
     select bool_or(c.relname = 'data_type_registry_v2') as suffixed,
@@ -49,8 +48,16 @@ export async function nameSuffix(sql: postgres.Sql, description: string): Promis
      where c.relnamespace = 'public'::regnamespace
        and c.relname in ('data_type_registry_v2', 'data_type_registry')
        and exists (select from pg_namespace as n where n.nspname = 'switchyard')`;
-  if (found?.suffixed) return "_v2";
-  if (found?.plain) return "";
+  return found?.suffixed ? "_v2" : found?.plain ? "" : undefined;
+}
+
+/**
+ * What the names of Switchyard's objects in `public` end in: `_v2`, or nothing once `finalize` has
+ * dropped that. Throws {@linkcode RefusedError} where it is not installed.
+ */
+export async function nameSuffix(sql: postgres.Sql, description: string): Promise<"_v2" | ""> {
+  const suffix = await registrySuffix(sql);
+  if (suffix !== undefined) return suffix;
   throw new RefusedError(`Cannot find Switchyard in ${description}`, {
     detail: "there is no table data_type_registry_v2",
     next: "npm run yard -- install --workdir <folder of the repository>, then supabase db push",

@@ -7,6 +7,7 @@ import { guess } from "./discover/guess.ts";
 import { discoveryMigration, reasonLine } from "./discover/migration.ts";
 import type { Discovery } from "./discover/proposal.ts";
 import { readCode } from "./discover/sources.ts";
+import { readApplied } from "./install.ts";
 import {
   nextVersions,
   openProject,
@@ -15,6 +16,7 @@ import {
   PROJECT_USAGE,
   projectFolder,
   titleOf,
+  versionOf,
   writeWhole,
 } from "./project.ts";
 
@@ -47,17 +49,26 @@ Exit status: 0 done, 1 refused or failed, 2 wrong usage`,
     const { values } = invocation;
     const project = values.write ? await openProject(invocation) : undefined;
     const functionsFolder = join(projectFolder(invocation), "supabase", "functions");
-    const { discovery, catalog, description } = await withDatabase(
+    const { discovery, catalog, applied, description } = await withDatabase(
       invocation,
       async (sql, description) => {
         const catalog = await readCatalog(sql, invocation.progress);
         const code = await readCode(functionsFolder, catalog);
-        return { discovery: guess(catalog, code), catalog, description };
+        return {
+          discovery: guess(catalog, code),
+          catalog,
+          applied: await readApplied(sql),
+          description,
+        };
       },
     );
-    const migration = project === undefined
-      ? undefined
-      : await writeMigration(project, discovery, catalog, values["dry-run"] ?? false);
+    const migration = project === undefined ? undefined : await writeMigration({
+      project,
+      discovery,
+      catalog,
+      applied,
+      isDryRun: values["dry-run"] ?? false,
+    });
     return answer(discovery, description, migration);
   },
 });
@@ -70,27 +81,31 @@ interface Migration {
 
 const TITLE = "switchyard_data_types";
 
-async function writeMigration(
-  project: Project,
-  discovery: Discovery,
-  catalog: Catalog,
-  isDryRun: boolean,
-): Promise<Migration | undefined> {
+async function writeMigration({ project, discovery, catalog, applied, isDryRun }: {
+  project: Project;
+  discovery: Discovery;
+  catalog: Catalog;
+  /** Versions that the database has applied. */
+  applied: readonly string[];
+  isDryRun: boolean;
+}): Promise<Migration | undefined> {
   if (discovery.proposals.length === 0) return undefined;
-  const earlier = project.migrations.find((name) => titleOf(name) === TITLE);
-  if (earlier !== undefined) {
-    throw new RefusedError("Cannot write the migration: an earlier one is there", {
-      detail: `supabase/migrations/${earlier}, and the database has not applied what it registers`,
+  const unapplied = project.migrations.find((name) =>
+    titleOf(name) === TITLE && !applied.includes(versionOf(name))
+  );
+  if (unapplied !== undefined) {
+    throw new RefusedError("Cannot write the migration: an earlier one is not applied", {
+      detail: `supabase/migrations/${unapplied}`,
       next: "supabase db push, or remove that file first",
     });
   }
-  if (!catalog.hasRegistry && !(await makesRegistry(project))) {
+  if (catalog.suffix === undefined && !(await makesRegistry(project))) {
     throw new RefusedError("Cannot write the migration: Switchyard is not installed there", {
       detail: `no migration of "${project.folder}" makes data_type_registry_v2`,
       next: `npm run yard -- install --workdir ${project.folder}`,
     });
   }
-  const [version] = nextVersions(project, 1, new Date());
+  const [version] = nextVersions(project, 1, new Date(), applied);
   const path = join(project.migrationsFolder, `${version}_${TITLE}.sql`);
   const text = discoveryMigration(discovery);
   if (!isDryRun) await writeWhole(path, text);
@@ -110,7 +125,8 @@ function answer(
   description: string,
   migration: Migration | undefined,
 ): Answer {
-  const { proposals, unproposed, registered, otherJobs, knownSymbols, notes } = discovery;
+  const { proposals, unproposed, registered, otherJobs, knownSymbols, symbolNotes, notes } =
+    discovery;
   const json = {
     ...discovery,
     migration: migration === undefined
@@ -173,7 +189,7 @@ function answer(
         registered.map(({ functionName, dataType }) => `${functionName}: ${dataType}`),
       ),
       ...section("Known symbols:", [
-        ...(knownSymbols === undefined ? [] : [
+        ...(knownSymbols === undefined || knownSymbols === null ? symbolNotes : [
           `${knownSymbols.table}.${knownSymbols.column}` +
           (knownSymbols.activeColumn === null
             ? ""

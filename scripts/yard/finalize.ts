@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { formatCount, formatTable } from "../format.ts";
+import { newestOf, rewriteAccepted } from "./accepted.ts";
 import {
   type Answer,
   defineCommand,
@@ -25,7 +26,14 @@ import {
 import { suffixedNames } from "./finalize/names.ts";
 import { readApplied } from "./install.ts";
 import { formatManifest, type Manifest } from "./manifest.ts";
-import { filesBelow, nextVersions, PROJECT_OPTIONS, PROJECT_USAGE, writeWhole } from "./project.ts";
+import {
+  filesBelow,
+  nextVersions,
+  PROJECT_OPTIONS,
+  PROJECT_USAGE,
+  versionOf,
+  writeWhole,
+} from "./project.ts";
 import { removeEmptyFolders } from "./uninstall/code_removal.ts";
 import { type Installation, openInstallation } from "./uninstall/installation.ts";
 
@@ -97,6 +105,7 @@ async function refuseUncommittedIn({ installation, isDryRun, outFolder }: Run): 
 
 const UNDO = "supabase/switchyard/undo_finalize.sql";
 const MANIFEST = "supabase/switchyard.json";
+const DROP_OLD_NAMES = "switchyard_drop_old_names";
 
 async function dropSuffixes(
   run: Run,
@@ -223,12 +232,7 @@ async function dropOldNames(
     });
   }
   const names = suffixedNames(own, finalized.functions.map((name) => `${name}-v2`));
-  if (finalized.oldNamesDropped) {
-    return {
-      json: { migrations: [], dryRun: run.isDryRun },
-      lines: [`The old names are dropped already in ${project.folder}; nothing to change`],
-    };
-  }
+  if (finalized.oldNamesDropped) return await acceptMore(run, invocation, accepted);
   await refuseUncommittedIn(run);
   const applied = await withDatabase(invocation, async (sql, description) => {
     await refuseUnpushed(sql, description);
@@ -242,7 +246,7 @@ async function dropOldNames(
     await switchFunctionsMigration(own, names),
   );
   migrations.set(
-    `${second}_switchyard_drop_old_names.sql`,
+    `${second}_${DROP_OLD_NAMES}.sql`,
     await dropOldNamesMigration(names, accepted),
   );
   const after: Manifest = {
@@ -272,6 +276,42 @@ async function dropOldNames(
         "  supabase db push   (again, if it says that processors still use the old names)",
         ...names.functions.map((name) => `  supabase functions delete ${name}-v2`),
       ]),
+    ],
+  };
+}
+
+/** When a push has refused the migration that drops the old names: it is written anew. */
+async function acceptMore(
+  { installation: { project }, isDryRun, outFolder }: Run,
+  invocation: Parameters<typeof dropOldNames>[1],
+  accepted: readonly string[],
+): Promise<Answer> {
+  const migration = newestOf(project, DROP_OLD_NAMES);
+  const applied = accepted.length === 0 ? [] : await withDatabase(
+    invocation,
+    (sql) => readApplied(sql),
+  );
+  if (accepted.length === 0 || migration === undefined || applied.includes(versionOf(migration))) {
+    return {
+      json: { migrations: [], dryRun: isDryRun },
+      lines: [
+        `The old names are dropped already in ${project.folder}; nothing to change`,
+        ...(accepted.length > 0 || migration === undefined ? [] : [
+          `If the push has refused ${migration}: the same command with --accept '<object>'`,
+        ]),
+      ],
+    };
+  }
+  if (outFolder !== undefined) {
+    throw new UsageError("Cannot use --out: the migration to change is in the repository");
+  }
+  await rewriteAccepted(project, migration, { accepted, isDryRun });
+  const path = `supabase/migrations/${migration}`;
+  return {
+    json: { dryRun: isDryRun, migrations: [path] },
+    lines: [
+      `${isDryRun ? "Would write" : "Wrote"} ${path} anew: it accepts ${accepted.join(", ")}`,
+      ...(isDryRun ? [] : ["", "Next:", "  supabase db push"]),
     ],
   };
 }

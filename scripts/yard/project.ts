@@ -152,16 +152,33 @@ export async function filesBelow(folder: string): Promise<string[]> {
   return files.sort();
 }
 
-/** Writes a file whole or not at all, making its folders. */
+/**
+ * Writes a file whole or not at all, making its folders. A file that is there keeps its mode, and a
+ * link to one stays a link.
+ */
 export async function writeWhole(path: string, text: string): Promise<void> {
-  const folder = join(path, "..");
+  const there = await findFile(path);
+  const target = there?.path ?? path;
+  const folder = join(target, "..");
   await Deno.mkdir(folder, { recursive: true });
-  const temporary = join(folder, `.${basename(path)}.${crypto.randomUUID()}`);
+  const temporary = join(folder, `.${basename(target)}.${crypto.randomUUID()}`);
   try {
     await Deno.writeTextFile(temporary, text);
-    await Deno.rename(temporary, path);
+    if (there?.mode != null && Deno.build.os !== "windows") await Deno.chmod(temporary, there.mode);
+    await Deno.rename(temporary, target);
   } catch (error) {
     await Deno.remove(temporary).catch(() => {});
+    throw error;
+  }
+}
+
+async function findFile(path: string): Promise<{ path: string; mode: number | null } | undefined> {
+  try {
+    const real = await Deno.realPath(path);
+    const { mode } = await Deno.stat(real);
+    return { path: real, mode: mode === null ? null : mode & 0o777 };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
 }

@@ -1,11 +1,20 @@
 import { join } from "node:path";
 import { formatCount, formatTable } from "../format.ts";
-import { type Answer, defineCommand } from "./command.ts";
+import { newestOf, rewriteAccepted } from "./accepted.ts";
+import { type Answer, defineCommand, RefusedError } from "./command.ts";
 import { DATABASE_OPTIONS, databaseUrl, withDatabase } from "./database.ts";
 import { oldNamesOf, suffixedNames } from "./finalize/names.ts";
 import { readApplied } from "./install.ts";
-import { manifestFile, writeManifest } from "./manifest.ts";
-import { nextVersions, PROJECT_OPTIONS, PROJECT_USAGE, writeWhole } from "./project.ts";
+import { type Manifest, manifestFile, readManifest, writeManifest } from "./manifest.ts";
+import {
+  nextVersions,
+  openProject,
+  type Project,
+  PROJECT_OPTIONS,
+  PROJECT_USAGE,
+  versionOf,
+  writeWhole,
+} from "./project.ts";
 import {
   type CodeRemoval,
   planCodeRemoval,
@@ -44,25 +53,97 @@ Exit status: 0 written; 1 refused, and nothing written; 2 wrong usage`,
   },
   async run(invocation): Promise<Answer> {
     const { values } = invocation;
+    const written = await findWritten(invocation);
+    if (written !== undefined) return await writeAnew(written, invocation);
     const installation = await openInstallation("uninstall", invocation);
     const { project, manifest } = installation;
-    const applied = databaseUrl(invocation) === undefined
-      ? []
-      : await withDatabase(invocation, (sql) => readApplied(sql));
-    const [version] = nextVersions(project, 1, new Date(), applied);
-    const migration = `supabase/migrations/${version}_switchyard_uninstall.sql`;
+    const [version] = nextVersions(project, 1, new Date(), await applied(invocation));
+    const migration = `supabase/migrations/${version}_${TITLE}.sql`;
     const sql = await writeSql(installation, values.accept ?? []);
     const removal = await planCodeRemoval(project, manifest);
     const removesCode = values.functions ?? false;
     const isDryRun = values["dry-run"] ?? false;
     if (!isDryRun) {
       await writeWhole(join(project.folder, migration), sql);
-      if (removesCode) await removeCode(project, removal);
+      await removeCode(project, removal, removesCode);
       await forget(installation, removal, removesCode);
     }
-    return answer({ installation, migration, sql, removal, removesCode, isDryRun });
+    return answer({ project, migration, sql, removal, removesCode, isDryRun });
   },
 });
+
+const TITLE = "switchyard_uninstall";
+
+type UninstallInvocation = Parameters<typeof databaseUrl>[0] & Parameters<typeof openProject>[0] & {
+  values: {
+    readonly accept?: readonly string[];
+    readonly functions?: boolean;
+    readonly "dry-run"?: boolean;
+  };
+};
+
+async function applied(invocation: UninstallInvocation): Promise<string[]> {
+  if (databaseUrl(invocation) === undefined) return [];
+  return await withDatabase(invocation, (sql) => readApplied(sql));
+}
+
+interface Written {
+  project: Project;
+  /** What is left of it. */
+  manifest: Manifest | undefined;
+  /** File name. */
+  migration: string;
+}
+
+/** What an earlier run has written, where nothing was installed since. */
+async function findWritten(invocation: UninstallInvocation): Promise<Written | undefined> {
+  const project = await openProject(invocation);
+  const manifest = await readManifest(project);
+  const migration = newestOf(project, TITLE);
+  if (migration === undefined || (manifest?.migrations.length ?? 0) > 0) return undefined;
+  return { project, manifest, migration };
+}
+
+/** Once more, because a push has refused the migration, or to remove the code as well. */
+async function writeAnew(
+  { project, manifest, migration }: Written,
+  invocation: UninstallInvocation,
+): Promise<Answer> {
+  const { values } = invocation;
+  const path = `supabase/migrations/${migration}`;
+  const removesCode = values.functions ?? false;
+  if (values.accept === undefined && !removesCode) {
+    throw new RefusedError(`Cannot uninstall: Switchyard is not installed in "${project.folder}"`, {
+      detail: `${path} takes it out already`,
+      next:
+        "supabase db push; when that is refused, the same command with --accept '<object>' for what may go",
+    });
+  }
+  if ((await applied(invocation)).includes(versionOf(migration)) && values.accept !== undefined) {
+    throw new RefusedError(`Cannot change ${path}`, {
+      detail: "it is applied",
+      next: "supabase migration list",
+    });
+  }
+  const isDryRun = values["dry-run"] ?? false;
+  const sql = values.accept === undefined
+    ? await Deno.readTextFile(join(project.folder, path))
+    : await rewriteAccepted(project, migration, { accepted: values.accept, isDryRun });
+  const left = manifest ?? {
+    version: "",
+    dataTypes: "none",
+    sharedFolder: "_shared",
+    migrations: [],
+    files: {},
+    config: [],
+  };
+  const removal = await planCodeRemoval(project, left);
+  if (!isDryRun && removesCode) {
+    await removeCode(project, removal, removesCode);
+    if (manifest !== undefined) await forget({ project, manifest }, removal, removesCode);
+  }
+  return answer({ project, migration: path, sql, removal, removesCode, isDryRun });
+}
 
 async function writeSql(
   { manifest, own }: Installation,
@@ -80,7 +161,7 @@ async function writeSql(
 
 /** From here on `install` begins anew. */
 async function forget(
-  { project, manifest }: Installation,
+  { project, manifest }: Pick<Installation, "project" | "manifest">,
   removal: CodeRemoval,
   removesCode: boolean,
 ): Promise<void> {
@@ -88,7 +169,7 @@ async function forget(
   const files = removesCode ? removal.files : manifest.files;
   const config = removesCode
     ? manifest.config.filter((key) => !removal.configKeys.includes(key))
-    : manifest.config;
+    : manifest.config.filter((key) => !removal.secretKeys.includes(key));
   if (Object.keys(files).length === 0) {
     await Deno.remove(manifestFile(project));
     await removeUndo(project);
@@ -105,7 +186,7 @@ async function forget(
   await removeUndo(project);
 }
 
-async function removeUndo(project: Installation["project"]): Promise<void> {
+async function removeUndo(project: Project): Promise<void> {
   const path = "supabase/switchyard/undo_finalize.sql";
   try {
     await Deno.remove(join(project.folder, path));
@@ -116,16 +197,16 @@ async function removeUndo(project: Installation["project"]): Promise<void> {
   await removeEmptyFolders(project, path);
 }
 
-function answer({ installation, migration, sql, removal, removesCode, isDryRun }: {
-  installation: Installation;
+function answer({ project, migration, sql, removal, removesCode, isDryRun }: {
+  project: Project;
   migration: string;
   sql: string;
   removal: CodeRemoval;
   removesCode: boolean;
   isDryRun: boolean;
 }): Answer {
-  const { project } = installation;
-  const { remove, keep, configKeys, functions, endpoints, secrets } = removal;
+  const { remove, keep, configKeys, secretKeys, functions, endpoints, secrets } = removal;
+  const laterKeys = configKeys.length - secretKeys.length;
   const byHand = [
     ...secrets.map((name) => `delete from vault.secrets where name = '${name}';`),
     ...functions.map((name) => `supabase functions delete ${name}`),
@@ -136,6 +217,7 @@ function answer({ installation, migration, sql, removal, removesCode, isDryRun }
     sql,
     files: { removed: removesCode ? remove : [], removable: remove, kept: keep },
     configKeys,
+    removedKeys: removesCode ? configKeys : secretKeys,
     afterwards: byHand,
     endpoints,
   };
@@ -151,7 +233,12 @@ function answer({ installation, migration, sql, removal, removesCode, isDryRun }
         } files and ${configKeys.length} keys of supabase/config.toml`
         : `${
           formatCount(remove.length)
-        } files and ${configKeys.length} keys of supabase/config.toml can go as well: --functions removes them`,
+        } files and ${laterKeys} keys of supabase/config.toml can go as well: --functions removes them`,
+      ...(removesCode
+        ? []
+        : secretKeys.map((key) =>
+          `Removed ${key} from supabase/config.toml: each push would write it into Vault again`
+        )),
       ...(changed.length === 0 ? [] : [
         "",
         "Left alone:",

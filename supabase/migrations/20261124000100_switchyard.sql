@@ -21,6 +21,102 @@ begin
 end
 $$;
 
+-- All names that later migrations take outside of the schema switchyard: once the first of them is
+-- applied, one that is taken would leave half of Switchyard behind.
+do $$
+declare
+  v_relations constant text[] := array[
+    'public.feature_flags',
+    'public.api_providers_v2',
+    'public.api_data_usage_v2',
+    'public.data_type_registry_v2',
+    'public.registry_problems_v2',
+    'public.api_call_queue_v2',
+    'public.active_subscriptions_v2',
+    'public.migration_status_v2'
+  ];
+  v_functions constant text[] := array[
+    'public.is_feature_enabled(text)',
+    'public.is_feature_enabled_for(text,text)',
+    'public.get_quota_usage_v2(text)',
+    'public.is_quota_exceeded_v2(text)',
+    'public.is_data_stale_v2(timestamptz,integer)',
+    'public.is_profile_stale_v2(timestamptz,integer)',
+    'public.maintain_queue_partitions_v2()',
+    'public.prune_queue_history_v2()',
+    'public.compact_queue_v2()',
+    'public.queue_refresh_if_not_exists_v2(text,text,integer)',
+    'public.get_queue_batch_v2(integer,uuid,boolean,integer)',
+    'public.job_progress_v2(bigint,uuid)',
+    'public.shadow_report_v2(text,integer)',
+    'public.settle_queue_batch_v2(jsonb)',
+    'public.recover_stuck_jobs_v2()',
+    'public.complete_queue_job_v2(bigint,uuid,jsonb,integer,bigint)',
+    'public.fail_queue_job_v2(bigint,uuid,text,text,text)',
+    'public.reset_job_immediate_v2(bigint)',
+    'public.extend_leases_v2(uuid,integer)',
+    'public.cancel_jobs_v2(text,text,text,timestamptz)',
+    'public.retry_failed_jobs_v2(text,text,timestamptz,integer)',
+    'public.pause_data_type_v2(text,boolean)',
+    'public.pause_provider_v2(text,boolean)',
+    'public.next_claim_in_v2(boolean)',
+    'public.start_processor_run_v2(uuid,boolean)',
+    'public.heartbeat_processor_run_v2(uuid)',
+    'public.finish_processor_run_v2(uuid,jsonb)',
+    'public.invoke_processor_loop_v2()',
+    'public.start_endpoint_run_v2(text,uuid,boolean)',
+    'public.finish_endpoint_run_v2(text,uuid)',
+    'public.take_vendor_calls_v2(text,integer,uuid)',
+    'public.book_endpoint_usage_v2(text,text,integer,integer,bigint)',
+    'public.check_and_queue_stale_batch_v2(text,text[],integer)',
+    'public.is_exchange_open_v2(text[])',
+    'public.is_exchange_open_v2(text)',
+    'public.check_and_queue_stale_data_from_presence_v2()',
+    'public.queue_scheduled_refreshes_v2()',
+    'public.queue_shadow_samples_v2()',
+    'public.sample_freshness_v2()',
+    'public.record_baseline_v2(text)',
+    'public.resolve_alert_v2(bigint,text)',
+    'public.advance_migration_v2(text,text,boolean,text)',
+    'public.rollback_migration_v2(text,text)',
+    'public.migration_gates_v2(text,text)',
+    'public.guard_migrations_v2()',
+    'public.take_missing_files_v2(text,text[],integer)'
+  ];
+  v_jobs constant text[] := array[
+    'invoke-queue-processor-v2',
+    'check-stale-data-v2',
+    'queue-scheduled-refreshes-v2',
+    'queue-shadow-samples-v2',
+    'sample-freshness-v2',
+    'guard-migrations-v2',
+    'compact-queue-v2',
+    'maintain-queue-partitions-v2',
+    'prune-queue-history-v2'
+  ];
+  v_taken text;
+begin
+  select string_agg(taken.name, E'\n' order by taken.place, taken.name) into v_taken
+    from (
+      select 1 as place, 'schema switchyard' as name where to_regnamespace('switchyard') is not null
+      union all
+      select 2, 'relation ' || r.name from unnest(v_relations) as r (name) where to_regclass(r.name) is not null
+      union all
+      select 3, 'function ' || f.name from unnest(v_functions) as f (name) where to_regprocedure(f.name) is not null
+      union all
+      select 4, format('cron job %s', j.jobname)
+        from cron.job as j
+       where j.jobname::text = any (v_jobs) and j.username = current_user
+    ) as taken;
+  if v_taken is not null then
+    raise exception 'Cannot install Switchyard: names that it needs are taken'
+      using errcode = 'SY027',
+            detail = v_taken,
+            hint = 'Rename these and push again; nothing was changed';
+  end if;
+end
+$$;
+
 create schema switchyard;
 comment on schema switchyard is
   'Internals of Switchyard: everything that people do not type in the SQL editor. Not exposed over REST.';
@@ -217,7 +313,7 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('demand_expires_after_seconds', '120', 10, 86400, 'Demand from presence counts for this long after it was last seen'),
   ('demand_from_presence', '1', 0, 1, '1: what clients show by Realtime presence is demand; 0: it is not'),
   ('demand_from_row_changes', '1', 0, 1, '1: subscriptions to row changes are demand; 0: they are not'),
-  ('known_symbols_table', '"supported_symbols"', null, null, 'Table in schema public that lists the symbols; null turns the check off'),
+  ('known_symbols_table', 'null', null, null, 'Table in schema public that lists the symbols; null turns the check off'),
   ('known_symbols_column', '"symbol"', null, null, 'Column of known_symbols_table that holds the symbol'),
   ('known_symbols_active_column', '"is_active"', null, null, 'Boolean column of known_symbols_table; null when every row counts');
 

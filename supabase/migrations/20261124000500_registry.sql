@@ -394,6 +394,33 @@ $$;
 comment on function switchyard.has_column(text, text) is
   'Whether public.<table> exists and has the column.';
 
+create function switchyard.lists_symbols(p_table_name text, p_symbol_column text)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_known_table text := switchyard.setting('known_symbols_table') #>> '{}';
+  v_known_column text := switchyard.setting('known_symbols_column') #>> '{}';
+  v_lists boolean;
+begin
+  if v_known_table is null or not switchyard.has_column(v_known_table, v_known_column)
+     or not switchyard.has_column(p_table_name, p_symbol_column) then
+    return true;
+  end if;
+  execute format(
+    'select not exists (select from public.%1$I)
+            or exists (select from public.%2$I as k where exists (select from public.%1$I as t where t.%3$I::text = k.%4$I::text))',
+    p_table_name, v_known_table, p_symbol_column, v_known_column)
+    into v_lists;
+  return v_lists;
+end
+$$;
+comment on function switchyard.lists_symbols(text, text) is
+  'Whether the table of known symbols lists any symbol of public.<table>, active or not; true as well where there is nothing to tell it from: no such table or column, no rows. As its owner, for service_role may read neither.';
+
 create view public.registry_problems_v2
 with (security_invoker = true)
 as
@@ -443,6 +470,26 @@ as
                     where k.position <= i.indnkeyatts)
                   = (select array_agg(c order by c) from unnest(r.conflict_columns) as c))
       union all
+      select format('public.%s, which known_symbols_table names, does not exist', known.table_name)
+        from (select switchyard.setting('known_symbols_table') #>> '{}' as table_name) as known
+       where r.symbol_column is not null
+         and known.table_name is not null
+         and to_regclass('public.' || quote_ident(known.table_name)) is null
+      union all
+      select format('Column "%s" (%s) is not in the table of known symbols, public.%s', named.column_name, named.name, known.table_name)
+        from (select switchyard.setting('known_symbols_table') #>> '{}' as table_name) as known
+       cross join unnest('{known_symbols_column,known_symbols_active_column}'::text[]) as setting (name)
+       cross join lateral (select setting.name, switchyard.setting(setting.name) #>> '{}' as column_name) as named
+       where r.symbol_column is not null
+         and to_regclass('public.' || quote_ident(known.table_name)) is not null
+         and named.column_name is not null
+         and not switchyard.has_column(known.table_name, named.column_name)
+      union all
+      select format('No symbol of public.%s is in public.%s, which known_symbols_table names, so nothing of it would be refreshed',
+                    r.table_name, switchyard.setting('known_symbols_table') #>> '{}')
+       where r.symbol_column is not null
+         and not switchyard.lists_symbols(r.table_name, r.symbol_column)
+      union all
       select format('Column "%s" (processed_column) is not in the table of known symbols, public.%s',
                     r.processed_column, known.table_name)
         from (select switchyard.setting('known_symbols_table') #>> '{}' as table_name) as known
@@ -485,6 +532,7 @@ revoke all on function
   switchyard.gate_settings_problem(jsonb),
   switchyard.shadow_rules_problem(jsonb),
   switchyard.validate_registry_row(),
-  switchyard.has_column(text, text)
+  switchyard.has_column(text, text),
+  switchyard.lists_symbols(text, text)
 from public, anon, authenticated, service_role;
-grant execute on function switchyard.has_column(text, text) to service_role;
+grant execute on function switchyard.has_column(text, text), switchyard.lists_symbols(text, text) to service_role;

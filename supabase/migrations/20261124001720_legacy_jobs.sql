@@ -4,12 +4,16 @@ create table switchyard.cron_jobs (
   job_name text primary key,
   schedule text not null,
   command text not null,
-  refreshes boolean not null
+  refreshes boolean not null,
+  scheduled_at timestamptz
 );
 comment on table switchyard.cron_jobs is
   'The cron jobs that Switchyard owns. The flag use_queue_system makes exactly these active or inactive; they are never legacy jobs.';
 comment on column switchyard.cron_jobs.refreshes is
   'Whether data types are refreshed by it: while one of these is not active, the queue serves no data type, and no legacy job is paused.';
+
+comment on column switchyard.cron_jobs.scheduled_at is
+  'When switchyard.schedule_cron_jobs() scheduled it last; null: never, so that a job of this name is somebody else''s.';
 
 create table switchyard.saved_cron_jobs (
   id bigint generated always as identity primary key,

@@ -90,7 +90,19 @@ declare
   v_job switchyard.cron_jobs;
   v_job_id bigint;
   v_count integer := 0;
+  v_taken text;
 begin
+  select string_agg(format('"%s" runs %s', c.jobname, c.command), E'\n' order by c.jobname) into v_taken
+    from cron.job as c
+    join switchyard.cron_jobs as j on j.job_name = c.jobname
+   where c.username = current_user and j.scheduled_at is null and c.command <> j.command;
+  if v_taken is not null then
+    raise exception 'Cannot schedule the cron jobs of Switchyard: their names are taken'
+      using errcode = 'SY027',
+            detail = v_taken,
+            hint = 'Schedule these under other names, select cron.unschedule(…) for the old ones, and run it again';
+  end if;
+
   -- A loop, because each job is a call. Rescheduling leaves "active" alone, so it is set here,
   -- in the same transaction: the scheduler never sees a job that should not run.
   for v_job in select j.* from switchyard.cron_jobs as j order by j.job_name loop
@@ -101,11 +113,12 @@ begin
                 or (v_job.job_name = 'sample-freshness-v2' and switchyard.samples_without_queue()));
     v_count := v_count + 1;
   end loop;
+  update switchyard.cron_jobs as j set scheduled_at = clock_timestamp();
   return v_count;
 end
 $$;
 comment on function switchyard.schedule_cron_jobs() is
-  'Schedules the cron jobs of Switchyard, active when use_queue_system is on. Twice does no harm. For postgres.';
+  'Schedules the cron jobs of Switchyard, active when use_queue_system is on. Twice does no harm. Raises SY027, and changes nothing, where somebody has other jobs of these names. For postgres.';
 
 -- Definer: as above.
 create function switchyard.follow_freshness_sampling()

@@ -6,6 +6,8 @@ insert into public.api_providers_v2 (provider, calls_per_minute, bytes_per_30_da
   ('fmp', 300, 20000000000),
   ('exchangerate-api', 10, 100000000);
 
+update switchyard.settings set value = '"supported_symbols"' where name = 'known_symbols_table';
+
 insert into public.data_type_registry_v2 (
   data_type, table_name, symbol_column, timestamp_column, conflict_columns, insert_only_columns,
   source_timestamp_column, staleness_function, condition_function, default_ttl_minutes,

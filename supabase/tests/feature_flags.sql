@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(20);
 
 select results_eq(
   $$select flag_name, enabled from public.feature_flags order by flag_name collate "C"$$,
@@ -49,6 +49,15 @@ select results_eq(
   $$select count(*), bool_or(active) from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
   $$values (9::bigint, false)$$,
   '… and leaves nine inactive jobs');
+
+update switchyard.cron_jobs set scheduled_at = null where job_name = 'compact-queue-v2';
+select cron.schedule('compact-queue-v2', '0 0 * * *', 'select 1');
+select throws_ok($$select switchyard.schedule_cron_jobs()$$, 'SY027',
+  'Cannot schedule the cron jobs of Switchyard: their names are taken',
+  'a job of somebody else that has the name of one is not overwritten');
+select is((select command from cron.job where jobname = 'compact-queue-v2'), 'select 1', '… and stays as it was');
+select cron.unschedule('compact-queue-v2');
+select is(switchyard.schedule_cron_jobs(), 9, 'once the name is free they can be scheduled');
 
 select throws_ok(
   $$delete from public.feature_flags where flag_name = 'use_queue_system'$$, 'SY003', null,

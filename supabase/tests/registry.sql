@@ -1,5 +1,5 @@
 begin;
-select plan(34);
+select plan(42);
 
 create function pg_temp.register(p_data_type text, p_changes jsonb default '{}')
 returns void
@@ -121,6 +121,35 @@ select is(
   'unknown limits are problems');
 select is(switchyard.has_column('profiles', 'symbol') and not switchyard.has_column('profiles', 'nope'), true,
   'has_column tells present from absent');
+
+update public.api_providers_v2 set calls_per_minute = 300, bytes_per_30_days = 20000000000 where provider = 'fmp';
+
+create table public.other_symbols (symbol text primary key);
+insert into public.other_symbols values ('ZZ-1');
+update switchyard.settings set value = '"other_symbols"' where name = 'known_symbols_table';
+update switchyard.settings set value = 'null' where name = 'known_symbols_active_column';
+delete from public.ratios_ttm;
+select is_empty($$select problem from public.registry_problems_v2 where data_type = 'ratios-ttm' and problem like '%known_symbols%'$$,
+  'of an empty table nobody can say that its symbols are others');
+insert into public.profiles (symbol) values ('ZY-1') on conflict do nothing;
+select is(switchyard.lists_symbols('profiles', 'symbol'), false, 'a list without any symbol of the table is another list');
+select results_eq($$select problem from public.registry_problems_v2 where data_type = 'profile' and problem like '%known_symbols_table%'$$,
+  $$values ('No symbol of public.profiles is in public.other_symbols, which known_symbols_table names, so nothing of it would be refreshed')$$,
+  'which is a problem of the type');
+insert into public.other_symbols values ('ZY-1');
+select is(switchyard.lists_symbols('profiles', 'symbol'), true, 'one symbol in common is enough');
+select is_empty($$select problem from public.registry_problems_v2 where data_type = 'profile' and problem like '%known_symbols%'$$,
+  '… and no problem');
+update switchyard.settings set value = '"is_active"' where name = 'known_symbols_active_column';
+select results_eq($$select problem from public.registry_problems_v2 where data_type = 'profile' and problem like '%known_symbols%'$$,
+  $$values ('Column "is_active" (known_symbols_active_column) is not in the table of known symbols, public.other_symbols')$$,
+  'nor may its active column be missing');
+drop table public.other_symbols;
+select results_eq($$select problem from public.registry_problems_v2 where data_type = 'profile' and problem like '%known_symbols%'$$,
+  $$values ('public.other_symbols, which known_symbols_table names, does not exist')$$, 'nor the table');
+select is_empty($$select problem from public.registry_problems_v2 where data_type = 'available-exchanges' and problem like '%known_symbols%'$$,
+  'a type without symbols has no need of a list');
+update switchyard.settings set value = '"supported_symbols"' where name = 'known_symbols_table';
 
 insert into switchyard.refresh_state (symbol, data_type, last_checked_at) values ('X', 'copy', now());
 select lives_ok($$delete from public.data_type_registry_v2 where data_type = 'copy'$$, 'a data type without live jobs can be removed');

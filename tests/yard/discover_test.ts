@@ -240,7 +240,7 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
       assert.ok(migration.path.endsWith(names.sort().at(-1)!), "it is the newest migration");
       const again = await yard(["discover", "--db-url", url, "--workdir", folder, "--write"]);
       assert.equal(again.code, 1);
-      assert.match(again.stderr, /an earlier one is there/);
+      assert.match(again.stderr, /an earlier one is not applied/);
 
       const second = await push(folder, url);
       assert.equal(second.code, 0, second.stderr + second.stdout);
@@ -269,6 +269,90 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
         rest.proposals.map(({ functionName }: Guessed) => functionName).sort(),
         ["rosters", "update-prices"],
       );
+
+      await sql.unsafe(`
+        create table public.buoys (buoy text primary key, is_active boolean not null default true);
+        create table public.buoy_reports (
+          buoy text primary key references public.buoys, wave numeric, updated_at timestamptz
+        );
+        create table public.buoy_alarms (
+          station_code text primary key references public.stations, level numeric, updated_at timestamptz
+        );
+        select cron.schedule('buoys', '*/20 * * * *',
+          $job$select net.http_post('https://harbour.supabase.co/functions/v1/pull-buoy-reports')$job$);
+        select cron.schedule('alarms', '*/20 * * * *',
+          $job$select net.http_post('https://harbour.supabase.co/functions/v1/pull-buoy-alarms')$job$);
+      `).simple();
+      const later = await yardJson([
+        "discover",
+        "--db-url",
+        url,
+        "--workdir",
+        folder,
+        "--write",
+      ]);
+      assert.notEqual(later.migration.path, migration.path, "a second migration follows the first");
+      assert.doesNotMatch(
+        later.migration.sql,
+        /known_symbols_table'/,
+        "the list that is set stays",
+      );
+      const strange = later.proposals.find((guess: Guessed) =>
+        guess.functionName === "pull-buoy-reports"
+      );
+      assert.equal(strange.confidence, "low");
+      assert.match(strange.notes.join(), /seem not to be those of stations/);
+      const third = await push(folder, url);
+      assert.equal(third.code, 0, third.stderr + third.stdout);
+      const added = await sql`
+        select data_type from data_type_registry_v2 where table_name like 'buoy%' order by 1`;
+      assert.deepEqual(added.map(({ data_type }) => data_type), ["buoy-alarms"]);
+    })
+  ));
+
+Deno.test("two lists of symbols: none is set, and each type goes by its own table", () =>
+  withFolder((folder) =>
+    withPlatform(async ({ url, sql }) => {
+      await makeNewProject(folder);
+      await yardJson(["install", "--workdir", folder]);
+      assert.equal((await push(folder, url)).code, 0);
+      await sql.unsafe(`
+        create table public.stations (code text primary key, is_active boolean not null default true);
+        create table public.routes (route text primary key, is_active boolean not null default true);
+        create table public.station_readings (
+          code text primary key references public.stations, value numeric,
+          updated_at timestamptz not null default now()
+        );
+        create table public.route_delays (
+          route text primary key references public.routes, minutes numeric,
+          updated_at timestamptz not null default now()
+        );
+        insert into public.stations values ('S1'), ('S2');
+        insert into public.routes values ('R1'), ('R2'), ('R3');
+        insert into public.station_readings (code) values ('S1');
+        insert into public.route_delays (route) values ('R1'), ('R2');
+        select cron.schedule('readings', '*/10 * * * *',
+          $job$select net.http_post('https://x.supabase.co/functions/v1/pull-station-readings')$job$);
+        select cron.schedule('delays', '*/10 * * * *',
+          $job$select net.http_post('https://x.supabase.co/functions/v1/pull-route-delays')$job$);
+      `).simple();
+      const found = await yardJson(["discover", "--db-url", url, "--workdir", folder, "--write"]);
+      assert.equal(found.knownSymbols, null);
+      assert.match(found.symbolNotes.join(), /only of some: .*stations \(station-readings\)/);
+      assert.match(found.migration.sql, /set value = 'null' where name = 'known_symbols_table'/);
+      const pushed = await push(folder, url);
+      assert.equal(pushed.code, 0, pushed.stderr + pushed.stdout);
+      const problems = await sql`
+        select problem from registry_problems_v2 where problem not like 'Provider%'`;
+      assert.deepEqual([...problems], []);
+
+      const path = join(folder, "baseline.json");
+      await sql`drop schema switchyard cascade`;
+      const { baseline } = await yardJson(["baseline", "--db-url", url, "--out", path]);
+      const stale = baseline.freshness.map((
+        { dataType, value }: { dataType: string; value: Record<string, number> },
+      ) => [dataType, value.symbols_known, value.stale_rows]);
+      assert.deepEqual(stale.sort(), [["route-delays", 2, 0], ["station-readings", 1, 0]]);
     })
   ));
 

@@ -169,8 +169,45 @@ Deno.test("names lose their suffix under a working processor, in an order withou
         return alive.length === 1 ? true : undefined;
       });
       await sql`update switchyard.processor_runs set finished_at = now() where finished_at is null`;
+      await sql.unsafe(`
+        create function public.my_count() returns bigint language plpgsql set search_path = '' as
+          $$ begin return (select count(*) from public.api_call_queue_v2); end $$`);
+      const named = /function [^\n]*my_count\(\)/.exec(await fail(pushTo(stack, folder)))?.[0];
+      assert.ok(named !== undefined, "the function that goes by an old name is named");
+      const accepted = await finalize("--drop-old-names", "--accept", named);
+      assert.deepEqual(accepted.migrations, [second.migrations[1]], "the same migration anew");
       await pushed(folder, stack);
+      await sql`drop function public.my_count()`;
       assert.deepEqual(await suffixed(sql), []);
+      assert.deepEqual(
+        (await finalize("--drop-old-names", "--accept", named)).migrations,
+        [],
+        "once it is applied nothing is left to accept",
+      );
+      const url = stack.databaseUrl;
+      const found = await yardJson(["discover", "--db-url", url, "--workdir", folder]);
+      assert.deepEqual(
+        [found.proposals, found.unproposed, found.otherJobs],
+        [[], [], 0],
+        "its own jobs are none of the user's",
+      );
+      await sql`create table public.weather_reports (symbol text primary key, updated_at timestamptz)`;
+      await sql`
+        select cron.schedule('weather', '*/5 * * * *',
+          'select net.http_post(''https://x.supabase.co/functions/v1/fetch-weather-reports'')')`;
+      const { migration } = await yardJson([
+        "discover",
+        "--db-url",
+        url,
+        "--workdir",
+        folder,
+        "--write",
+      ]);
+      assert.match(migration.sql, /insert into public\.data_type_registry \(/);
+      await pushed(folder, stack);
+      const [weather] = await sql`
+        select stage from data_type_registry where table_name = 'weather_reports'`;
+      assert.equal(weather?.stage, "legacy");
 
       // The new processor under the new names, woken by the database.
       await stack.gateway.reload();

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CHECKOUT } from "../../local/migrations.ts";
+import { filesBelow } from "../../scripts/yard/project.ts";
+import { readOwn } from "../../scripts/yard/uninstall/own_objects.ts";
 import {
   LEGACY_FUNCTIONS,
   makeLegacyProject,
@@ -69,6 +71,73 @@ Deno.test("install into a new project: two pushes, the second up to date, an emp
       assert.deepEqual({ ...row }, { types: 0, providers: 0, secrets: 1, active: 0 });
     })
   ));
+
+Deno.test("names that are taken are said before anything is made", () =>
+  withFolder((folder) =>
+    withPlatform(async ({ url, sql }) => {
+      await makeNewProject(folder);
+      await yardJson(["install", "--workdir", folder]);
+      await sql.unsafe(`
+        create table public.feature_flags (name text);
+        create function public.is_feature_enabled(p_name text) returns boolean language sql as 'select true';
+        create function public.is_feature_enabled_for(p_name text) returns boolean language sql as 'select true';
+        select cron.schedule('compact-queue-v2', '0 0 * * *', 'select 1');
+      `).simple();
+      const { code, stdout, stderr } = await push(folder, url);
+      assert.equal(code, 1);
+      // Behind it the statement follows, which has all names.
+      const [said = ""] = (stdout + stderr).split("At statement");
+      assert.match(said, /Cannot install Switchyard: names that it needs are taken/);
+      for (
+        const name of [
+          "relation public.feature_flags",
+          "function public.is_feature_enabled(text)",
+          "cron job compact-queue-v2",
+        ]
+      ) assert.ok(said.includes(name), `${name} in ${said}`);
+      assert.doesNotMatch(
+        said,
+        /is_feature_enabled_for/,
+        "one with other arguments is no obstacle",
+      );
+      const [left] = await sql`
+        select to_regnamespace('switchyard') as schema,
+               (select command from cron.job where jobname = 'compact-queue-v2') as command`;
+      assert.deepEqual({ ...left }, { schema: null, command: "select 1" });
+
+      await sql.unsafe(`
+        drop table public.feature_flags;
+        drop function public.is_feature_enabled(text);
+        select cron.unschedule('compact-queue-v2');
+      `).simple();
+      assertPushed(await push(folder, url));
+    })
+  ));
+
+Deno.test("the first migration looks for every name that a later one takes", async () => {
+  const folder = join(CHECKOUT, "supabase", "migrations");
+  const names = await filesBelow(folder);
+  const texts = await Promise.all(names.map((name) => Deno.readTextFile(join(folder, name))));
+  const { objects } = readOwn(texts);
+  const listed = (name: string) =>
+    [...new RegExp(`${name} constant text\\[\\] := array\\[([^;]*);`).exec(texts[0]!)![1]!
+      .matchAll(/'([^']+)'/g)].map(([, text]) => text!).sort();
+  const inPublic = (kinds: readonly string[]) =>
+    objects.filter(({ schema, kind, table }) =>
+      schema === "public" && table === undefined && kinds.includes(kind)
+    ).map(({ name, argumentTypes }) =>
+      `public.${name}${argumentTypes === undefined ? "" : `(${argumentTypes.join(",")})`}`
+    ).sort();
+  assert.deepEqual(
+    listed("v_relations"),
+    inPublic(["table", "view", "materialized view", "sequence", "type", "domain"]),
+  );
+  assert.deepEqual(listed("v_functions"), inPublic(["function", "procedure"]));
+  const jobs = texts.flatMap((text) =>
+    /insert into switchyard\.cron_jobs[^;]*?values\n([^]*?);\n\n/.exec(text)?.[1] ?? []
+  ).flatMap((rows) => [...rows.matchAll(/^ {2}\('([a-z0-9-]+)'/gm)].map(([, name]) => name!));
+  assert.deepEqual(listed("v_jobs"), jobs.sort());
+});
 
 Deno.test("what install copies is complete: the functions check in their new place", () =>
   withFolder(async (folder) => {

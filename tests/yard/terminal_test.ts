@@ -145,3 +145,15 @@ Deno.test("config.toml: a file without a last line end, and an empty one", () =>
     assert.ok(after.startsWith(text));
   }
 });
+
+Deno.test("config.toml: a key behind the last line, which has no line end, in either form of line ends", () => {
+  for (const lineEnd of ["\n", "\r\n"]) {
+    const text = `[a]${lineEnd}b = 1${lineEnd}${lineEnd}[db.vault]${lineEnd}other = "v"`;
+    const { text: once } = addTomlKey(text, ["db", "vault"], "k", '"v"');
+    const { text: twice } = addTomlKey(once, ["functions", "f"], "verify_jwt", "false");
+    assert.equal(
+      twice,
+      [text, 'k = "v"', "", "[functions.f]", "verify_jwt = false", ""].join(lineEnd),
+    );
+  }
+});

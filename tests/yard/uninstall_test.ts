@@ -208,9 +208,10 @@ Deno.test("an uninstallation that would take something of yours changes nothing 
         drop function public.my_row(public.feature_flags);
       `).simple();
       const migrations = join(folder, "supabase", "migrations");
-      const [written] = (await filesOf(migrations)).filter((name) => /_uninstall\.sql$/.test(name));
-      await Deno.remove(join(migrations, written!));
-      await restoreManifest(folder);
+      const written = await filesOf(migrations);
+      const refused = await fail(yard(["uninstall", "--workdir", folder]));
+      assert.match(refused, /switchyard_uninstall\.sql takes it out already/);
+      assert.match(refused, /with --accept/);
       const accepted = [
         "function my_check()",
         "column my_note of table feature_flags",
@@ -219,7 +220,12 @@ Deno.test("an uninstallation that would take something of yours changes nothing 
         "cron job my-job",
       ].flatMap((name) => ["--accept", name]);
       await yardJson(["uninstall", "--workdir", folder, ...accepted]);
+      assert.deepEqual(await filesOf(migrations), written, "the same migration is written anew");
       await pushed(folder, stack);
+      const late = await fail(
+        yard(["uninstall", "--workdir", folder, "--db-url", stack.databaseUrl, ...accepted]),
+      );
+      assert.match(late, /Cannot change .*_switchyard_uninstall\.sql[^]*it is applied/);
       assert.deepEqual(
         (await sql`select to_regprocedure(name)::text as name
                      from unnest(array['public.my_check()', 'public.my_trigger()',
@@ -236,14 +242,7 @@ Deno.test("an uninstallation that would take something of yours changes nothing 
 async function filesOf(folder: string): Promise<string[]> {
   const names: string[] = [];
   for await (const { name } of Deno.readDir(folder)) names.push(name);
-  return names;
-}
-
-/** As git would: the migration that failed is taken back with what the command changed beside it. */
-async function restoreManifest(folder: string): Promise<void> {
-  const path = join(folder, "supabase", "switchyard.json");
-  await Deno.remove(path);
-  await yardJson(["install", "--workdir", folder, "--data-types", "fmp"]);
+  return names.sort();
 }
 
 Deno.test("uninstalled, endpoints serve legacy jobs as before, and Switchyard can be installed again", () =>
@@ -311,6 +310,27 @@ Deno.test("endpoints that install has added stay, for legacy jobs call them", ()
     const config = await Deno.readTextFile(join(folder, "supabase", "config.toml"));
     assert.match(config, /\[functions\.fetch-fmp-profiles\]/);
     assert.doesNotMatch(config, /queue-processor|switchyard_secret_key/);
+  }));
+
+Deno.test("the secret's key leaves config.toml at once, the rest with --functions, then or later", () =>
+  withFolder(async (folder) => {
+    await makeNewProject(folder);
+    const config = join(folder, "supabase", "config.toml");
+    await Deno.chmod(config, 0o600);
+    const before = await readTree(folder);
+    await yardJson(["install", "--workdir", folder, "--data-types", "none"]);
+    assert.match(await Deno.readTextFile(config), /switchyard_secret_key/);
+    const first = await yardJson(["uninstall", "--workdir", folder]);
+    assert.deepEqual(first.removedKeys, ["db.vault.switchyard_secret_key"]);
+    assert.doesNotMatch(await Deno.readTextFile(config), /switchyard_secret_key/);
+    assert.match(await Deno.readTextFile(config), /queue-processor-v2/);
+    const second = await yardJson(["uninstall", "--workdir", folder, "--functions"]);
+    assert.equal(second.migration, first.migration);
+    const after = Object.entries(await readTree(folder)).filter(([path]) =>
+      !path.startsWith("supabase/migrations/")
+    );
+    assert.deepEqual(Object.fromEntries(after), before);
+    assert.equal((await Deno.stat(config)).mode! & 0o777, 0o600, "its mode is as it was");
   }));
 
 Deno.test("where nothing is installed, uninstall refuses and says so", () =>

@@ -1,5 +1,6 @@
 import type { Sql, TransactionSql } from "postgres";
 import { RefusedError } from "../command.ts";
+import { registrySuffix } from "../database.ts";
 import type { CronJob, SqlFunction } from "./jobs.ts";
 
 export interface Column {
@@ -51,9 +52,12 @@ export interface Catalog {
   registered: Map<string, string>;
   /** Names of registered data types. */
   dataTypes: Set<string>;
-  hasRegistry: boolean;
-  /** The table of known symbols, where Switchyard is installed and the table exists. */
-  knownSymbolsTable: string | undefined;
+  /** Behind the registry's name: `_v2`, or nothing once it is finalized; undefined: not installed. */
+  suffix: "_v2" | "" | undefined;
+  /** Cron jobs of Switchyard's own. */
+  ownJobs: Set<string>;
+  /** The table of known symbols that is set; null: none by choice; undefined: nobody has set one. */
+  knownSymbolsTable: string | null | undefined;
   /** What the reader should know. */
   notes: string[];
 }
@@ -71,15 +75,15 @@ export function readCatalog(sql: Sql, progress: (text: string) => void): Promise
                 from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
                where n.nspname = 'cron' and c.relname = 'job') as "canReadJobs",
              (select r.rolsuper or r.rolbypassrls from pg_roles as r where r.rolname = current_user)
-               as "seesAllJobs",
-             to_regclass('public.data_type_registry_v2') is not null as "hasRegistry"`;
+               as "seesAllJobs"`;
+    const suffix = await registrySuffix(tx);
     if (facts!.canReadJobs === null) {
       throw new RefusedError("Cannot discover cron jobs: the database has no pg_cron", {
         detail: "there is no table cron.job",
         next: "create extension pg_cron, or pass the --db-url of the project that has the jobs",
       });
     }
-    const tables = await readTables(tx);
+    const tables = await readTables(tx, suffix);
     const notes: string[] = [];
     const jobs = await readJobs(tx, facts!, notes);
     for (const [index, table] of tables.entries()) {
@@ -92,7 +96,7 @@ export function readCatalog(sql: Sql, progress: (text: string) => void): Promise
       lastRuns: await readLastRuns(tx, notes),
       sqlFunctions: await readSqlFunctions(tx),
       tables,
-      ...await readRegistry(tx, facts!.hasRegistry),
+      ...await readRegistry(tx, suffix),
       notes,
     };
   }) as Promise<Catalog>;
@@ -104,7 +108,6 @@ interface Facts {
   /** Null without pg_cron. */
   canReadJobs: boolean | null;
   seesAllJobs: boolean;
-  hasRegistry: boolean;
 }
 
 async function readJobs(
@@ -154,17 +157,18 @@ async function readSqlFunctions(tx: TransactionSql): Promise<SqlFunction[]> {
   return [...rows];
 }
 
-async function readRegistry(
-  tx: TransactionSql,
-  hasRegistry: boolean,
-): Promise<
-  Pick<Catalog, "registered" | "dataTypes" | "hasRegistry" | "knownSymbolsTable">
-> {
-  if (!hasRegistry) {
+type Registry = Pick<
+  Catalog,
+  "registered" | "dataTypes" | "suffix" | "ownJobs" | "knownSymbolsTable"
+>;
+
+async function readRegistry(tx: TransactionSql, suffix: Catalog["suffix"]): Promise<Registry> {
+  if (suffix === undefined) {
     return {
       registered: new Map(),
       dataTypes: new Set(),
-      hasRegistry,
+      suffix,
+      ownJobs: new Set(),
       knownSymbolsTable: undefined,
     };
   }
@@ -173,7 +177,7 @@ async function readRegistry(
            -- As JSON: an older registry has no legacy_functions.
            jsonb_build_array(r.edge_function_name)
              || coalesce(to_jsonb(r) -> 'legacy_functions', '[]') as functions
-      from public.data_type_registry_v2 as r
+      from public.${tx(`data_type_registry${suffix}`)} as r
      order by r.data_type`;
   const registered = new Map<string, string>();
   for (const { dataType, functions } of rows) {
@@ -184,13 +188,29 @@ async function readRegistry(
   const [setting] = await tx<{ name: string | null }[]>`
     select (select s.value #>> '{}' from switchyard.settings as s
              where s.name = 'known_symbols_table'
-               and to_regclass(format('public.%I', s.value #>> '{}')) is not null) as name`;
+               and to_regclass('public.' || quote_ident(s.value #>> '{}')) is not null) as name`;
+  const jobs = await tx<{ name: string }[]>`select job_name as name from switchyard.cron_jobs`;
   return {
     registered,
     dataTypes: new Set(rows.map(({ dataType }) => dataType)),
-    hasRegistry,
-    knownSymbolsTable: setting?.name ?? undefined,
+    suffix,
+    ownJobs: new Set(jobs.map(({ name }) => name)),
+    knownSymbolsTable: setting?.name ?? (rows.length > 0 ? null : undefined),
   };
+}
+
+/** Tables of Switchyard in schema public, without the suffix that they may have. */
+const OWN_TABLES = [
+  "active_subscriptions",
+  "api_call_queue",
+  "api_data_usage",
+  "api_providers",
+  "data_type_registry",
+];
+
+function ownTables(suffix: Catalog["suffix"]): string[] {
+  if (suffix === undefined) return [];
+  return ["feature_flags", ...OWN_TABLES.map((name) => `${name}${suffix}`)];
 }
 
 const PLATFORM_SCHEMAS = [
@@ -213,7 +233,7 @@ const PLATFORM_SCHEMAS = [
   "vault",
 ];
 
-async function readTables(tx: TransactionSql): Promise<Table[]> {
+async function readTables(tx: TransactionSql, suffix: Catalog["suffix"]): Promise<Table[]> {
   const rows = await tx<{
     schema: string;
     name: string;
@@ -266,7 +286,8 @@ async function readTables(tx: TransactionSql): Promise<Table[]> {
       join pg_namespace as n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p') and not c.relispartition
        and n.nspname not in ${tx(PLATFORM_SCHEMAS)} and n.nspname !~ '^pg_'
-       and not (n.nspname = 'public' and (c.relname ~ '_v2$' or c.relname = 'feature_flags'))
+       and not (n.nspname = 'public' and c.relname in (
+         select jsonb_array_elements_text(${tx.json(ownTables(suffix))})))
        and not exists (
          select 1 from pg_depend as e
           where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e')

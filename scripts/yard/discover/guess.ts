@@ -5,7 +5,8 @@ import { guessSymbol } from "./guess_symbol.ts";
 import { rankTables, tableGuessOf } from "./guess_table.ts";
 import { guessTimestamp } from "./guess_timestamp.ts";
 import { type Cadence, type CronJob, otherStatements, readCadence, readCalls } from "./jobs.ts";
-import { guessKnownSymbols, linkProposals } from "./links.ts";
+import { guessKnownSymbols } from "./known_symbols.ts";
+import { linkProposals } from "./links.ts";
 import type { Confidence, Discovery, Guess, Proposal, Unproposed } from "./proposal.ts";
 import type { FunctionCode } from "./sources.ts";
 import { isTelling, splitName, wordsOf } from "./words.ts";
@@ -30,23 +31,26 @@ export function guess(catalog: Catalog, code: ReadonlyMap<string, FunctionCode>)
     }
   }
   linkProposals(proposals, catalog.tables);
+  const symbols = guessKnownSymbols(proposals, catalog);
   return {
     proposals,
     unproposed,
     registered,
     otherJobs,
-    knownSymbols: guessKnownSymbols(proposals, catalog),
+    knownSymbols: symbols.known,
+    symbolNotes: symbols.notes,
+    suffix: catalog.suffix ?? "_v2",
     notes: catalog.notes,
   };
 }
 
-function findCalled({ jobs, sqlFunctions }: Catalog) {
+function findCalled({ jobs, sqlFunctions, ownJobs }: Catalog) {
   const byName = new Map<string, Called>();
   const unproposed: Unproposed[] = [];
   let otherJobs = 0;
   for (const job of jobs) {
     const { kind, functions, through } = readCalls(job.command, sqlFunctions);
-    if (isOwn(job, functions)) continue;
+    if (job.jobname !== null && ownJobs.has(job.jobname)) continue;
     if (kind === "unreadable") {
       unproposed.push({
         functionName: null,
@@ -63,13 +67,6 @@ function findCalled({ jobs, sqlFunctions }: Catalog) {
     }
   }
   return { called: [...byName.values()], unproposed, otherJobs };
-}
-
-/** Whether a job is one of Switchyard's. */
-function isOwn(job: CronJob, functions: readonly string[]): boolean {
-  const isNamedSo = /-v2$/.test(job.jobname ?? "");
-  return (isNamedSo && /\b(public\.)?\w+_v2\s*\(/.test(job.command)) ||
-    functions.includes("queue-processor-v2");
 }
 
 function nameOf({ jobid, jobname }: CronJob): string {

@@ -8,15 +8,16 @@ export function discoveryMigration(discovery: Discovery): string {
     "-- Registers the data types that cron jobs refresh now, all in stage legacy: nothing moves.",
     "-- Guessed by npm run yard -- discover; read each row before it is pushed.",
     "",
-    ...providerLines(sure),
+    ...providerLines(sure, discovery.suffix),
     ...knownSymbolsLines(discovery),
-    ...sure.flatMap(rowLines),
+    ...sure.flatMap((proposal) => rowLines(proposal, discovery.suffix)),
     ...(doubtful.length === 0 ? [] : [
       "-- Guesses of low confidence: correct them, then take the dashes away.",
       "",
-      ...[...providersOnlyOf(doubtful, sure), ...doubtful.flatMap(rowLines)].map((line) =>
-        line === "" ? "" : `-- ${line}`
-      ),
+      ...[
+        ...providersOnlyOf(doubtful, sure, discovery.suffix),
+        ...doubtful.flatMap((proposal) => rowLines(proposal, discovery.suffix)),
+      ].map((line) => line === "" ? "" : `-- ${line}`),
     ]),
     ...(discovery.unproposed.length === 0 ? [] : [
       "-- Not registered:",
@@ -41,38 +42,49 @@ function inOrder(proposals: readonly Proposal[]): Proposal[] {
   return ordered;
 }
 
-function providerLines(proposals: readonly Proposal[]): string[] {
+function providerLines(proposals: readonly Proposal[], suffix: Discovery["suffix"]): string[] {
   const names = [...new Set(proposals.map(({ provider }) => provider.value))];
   if (names.length === 0) return [];
   return [
     "-- The limits are unknown, and an unknown limit refuses every claim. State those of your plans:",
-    "--   update api_providers_v2 set calls_per_minute = …, bytes_per_30_days = … where provider = …;",
-    "insert into public.api_providers_v2 (provider) values",
+    `--   update api_providers${suffix} set calls_per_minute = …, bytes_per_30_days = … where provider = …;`,
+    `insert into public.api_providers${suffix} (provider) values`,
     `  ${names.map((name) => `(${literal(name)})`).join(", ")}`,
     "on conflict (provider) do nothing;",
     "",
   ];
 }
 
-function providersOnlyOf(doubtful: readonly Proposal[], sure: readonly Proposal[]): string[] {
+function providersOnlyOf(
+  doubtful: readonly Proposal[],
+  sure: readonly Proposal[],
+  suffix: Discovery["suffix"],
+): string[] {
   const known = new Set(sure.map(({ provider }) => provider.value));
   const names = [...new Set(doubtful.map(({ provider }) => provider.value))]
     .filter((name) => !known.has(name));
   return names.flatMap((name) => [
-    `insert into public.api_providers_v2 (provider) values (${
+    `insert into public.api_providers${suffix} (provider) values (${
       literal(name)
     }) on conflict do nothing;`,
     "",
   ]);
 }
 
-function knownSymbolsLines({ knownSymbols }: Discovery): string[] {
+function knownSymbolsLines({ knownSymbols, symbolNotes }: Discovery): string[] {
   if (knownSymbols === undefined) return [];
-  const { table, column, activeColumn, reasons } = knownSymbols;
   const set = (name: string, value: string | null) =>
     `update switchyard.settings set value = ${
       literal(JSON.stringify(value))
     } where name = '${name}';`;
+  if (knownSymbols === null) {
+    return [
+      ...symbolNotes.map((note) => `-- ${oneLine(note)}.`),
+      set("known_symbols_table", null),
+      "",
+    ];
+  }
+  const { table, column, activeColumn, reasons } = knownSymbols;
   return [
     `-- The symbols are listed in ${table}: ${reasons.join("; ")}.`,
     set("known_symbols_table", table),
@@ -82,7 +94,7 @@ function knownSymbolsLines({ knownSymbols }: Discovery): string[] {
   ];
 }
 
-function rowLines(proposal: Proposal): string[] {
+function rowLines(proposal: Proposal, suffix: Discovery["suffix"]): string[] {
   const {
     dataType,
     table,
@@ -122,7 +134,7 @@ function rowLines(proposal: Proposal): string[] {
       reasonLine("conflict columns", conflictColumns),
       ...notes,
     ].map((line) => `--   ${oneLine(line)}`),
-    `insert into public.data_type_registry_v2 (${columns.map(([name]) => name).join(", ")})`,
+    `insert into public.data_type_registry${suffix} (${columns.map(([name]) => name).join(", ")})`,
     `values (${columns.map(([, value]) => value).join(", ")})`,
     "on conflict (data_type) do nothing;",
     "",

@@ -56,7 +56,11 @@ export interface Discovery {
   registered: { functionName: string; dataType: string }[];
   /** Other jobs, that call no Edge Function. */
   otherJobs: number;
-  /** The table that lists the symbols, when it is not the one that is set. */
-  knownSymbols: KnownSymbols | undefined;
+  /** The table that lists the symbols; null where none lists them all, undefined where one is set. */
+  knownSymbols: KnownSymbols | null | undefined;
+  /** Why no table lists all symbols. */
+  symbolNotes: string[];
+  /** Behind the names of the registry and the providers; empty once Switchyard is finalized. */
+  suffix: "_v2" | "";
   notes: string[];
 }

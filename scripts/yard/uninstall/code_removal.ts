@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { removeTomlKey } from "../config_toml.ts";
 import { hashOf, type Manifest } from "../manifest.ts";
-import { type Project, readIfThere } from "../project.ts";
+import { type Project, readIfThere, writeWhole } from "../project.ts";
 
 /** What an uninstallation takes out of a repository besides the database's objects. */
 export interface CodeRemoval {
@@ -13,6 +13,10 @@ export interface CodeRemoval {
   configKeys: readonly string[];
   /** Text of config.toml without them. */
   config: string;
+  /** Those of them that go in any case: each push would write their secrets into Vault again. */
+  secretKeys: readonly string[];
+  /** Text of config.toml without only those. */
+  configWithoutSecrets: string;
   /** Edge Functions whose folders go. */
   functions: readonly string[];
   /** Endpoints that `install` has put there: legacy cron jobs call them. */
@@ -57,7 +61,9 @@ export async function planCodeRemoval(
     }
   }
   let config = await Deno.readTextFile(project.configFile);
+  let configWithoutSecrets = config;
   const configKeys: string[] = [];
+  const secretKeys: string[] = [];
   const secrets: string[] = [];
   for (const name of manifest.config) {
     const [table, key] = splitKey(name);
@@ -65,14 +71,20 @@ export async function planCodeRemoval(
     if (first === "functions" && !functions.has(second)) continue;
     const without = removeTomlKey(config, table, key);
     if (without !== config) configKeys.push(name);
-    if (first === "db" && second === "vault") secrets.push(key);
     config = without;
+    if (first === "db" && second === "vault") {
+      secretKeys.push(name);
+      secrets.push(key);
+      configWithoutSecrets = removeTomlKey(configWithoutSecrets, table, key);
+    }
   }
   return {
     remove,
     keep,
     configKeys,
     config,
+    secretKeys,
+    configWithoutSecrets,
     functions: [...functions].sort(),
     endpoints: [...endpoints].sort(),
     secrets,
@@ -80,13 +92,21 @@ export async function planCodeRemoval(
   };
 }
 
-/** Removes the files, the folders that are empty then, and the keys. */
-export async function removeCode(project: Project, removal: CodeRemoval): Promise<void> {
+/** Removes the files, the folders that are empty then, and the keys; or (not `all`) the secrets' keys. */
+export async function removeCode(
+  project: Project,
+  removal: CodeRemoval,
+  all: boolean,
+): Promise<void> {
+  const config = all ? removal.config : removal.configWithoutSecrets;
+  if (config !== await Deno.readTextFile(project.configFile)) {
+    await writeWhole(project.configFile, config);
+  }
+  if (!all) return;
   for (const path of removal.remove) {
     await Deno.remove(join(project.folder, path));
     await removeEmptyFolders(project, path);
   }
-  await Deno.writeTextFile(project.configFile, removal.config);
 }
 
 /** Removes the folders of a file that is gone, from the innermost out, as far as they are empty. */
