@@ -5,6 +5,7 @@ create table switchyard.cron_jobs (
   schedule text not null,
   command text not null,
   refreshes boolean not null,
+  records boolean not null,
   scheduled_at timestamptz
 );
 comment on table switchyard.cron_jobs is
@@ -12,6 +13,8 @@ comment on table switchyard.cron_jobs is
 comment on column switchyard.cron_jobs.refreshes is
   'Whether data types are refreshed by it: while one of these is not active, the queue serves no data type, and no legacy job is paused.';
 
+comment on column switchyard.cron_jobs.records is
+  'Whether it is active too while the setting freshness_sampling is 1, whatever the flags say: it takes samples, or deletes old ones.';
 comment on column switchyard.cron_jobs.scheduled_at is
   'When switchyard.schedule_cron_jobs() scheduled it last; null: never, so that a job of this name is somebody else''s.';
 
@@ -97,17 +100,29 @@ $$;
 comment on function switchyard.without_comments(text) is
   'A cron command without its comments.';
 
+create function switchyard.function_urls(p_command text)
+returns setof text
+language sql
+immutable
+set search_path = ''
+as $$
+  -- The path segment as a URL spells it, so that "fetch-a" is not found in "fetch-a-b"; two texts with
+  -- || between them are one.
+  select f.found[1]
+    from regexp_matches(
+           regexp_replace(switchyard.without_comments(p_command), $re$'\s*\|\|\s*'$re$, '', 'g'),
+           '(?:/functions/v1|\.functions\.supabase\.(?:co|in|net))/([A-Za-z0-9._~%-]+)', 'g') as f (found)
+$$;
+comment on function switchyard.function_urls(text) is
+  'The Edge Function of each URL that a cron command spells out.';
+
 create function switchyard.called_functions(p_command text)
 returns text[]
 language sql
 immutable
 set search_path = ''
 as $$
-  -- The path segment as a URL spells it, so that "fetch-a" is not found in "fetch-a-b".
-  select coalesce(array_agg(distinct f.found[1]), '{}'::text[])
-    from regexp_matches(
-           switchyard.without_comments(p_command),
-           '(?:/functions/v1|\.functions\.supabase\.(?:co|in|net))/([A-Za-z0-9._~%-]+)', 'g') as f (found)
+  select coalesce(array_agg(distinct u.name), '{}'::text[]) from switchyard.function_urls(p_command) as u (name)
 $$;
 comment on function switchyard.called_functions(text) is
   'Names of the Edge Functions that a cron command calls, as far as their URLs are spelled out in it.';
@@ -171,7 +186,44 @@ as $$
            'gi') as f (found)
 $$;
 comment on function switchyard.other_statements(text) is
-  'Statements of a cron command that do more than read and call, by their first words in capitals: DELETE, VACUUM. What the SQL functions do that it calls is not looked at.';
+  'Statements of a cron command that do more than read and call, by their first words in capitals: DELETE, VACUUM. SQL functions that it calls are in switchyard.other_calls.';
+
+create function switchyard.other_calls(p_command text)
+returns text[]
+language sql
+stable
+set search_path = ''
+as $$
+  with code as (
+    select regexp_replace(switchyard.without_comments(p_command), $re$'(?:[^']|'')*'$re$, ' ', 'g') as text
+  ),
+  call as (
+    -- With the schema that may stand before the name.
+    select distinct lower(f.found[1]) as schema_name, lower(f.found[2]) as name
+      from code
+     cross join regexp_matches(code.text, '(?:"?(\w+)"?\s*\.\s*)?"?(\w+)"?\s*\(', 'g') as f (found)
+  )
+  select coalesce(array_agg(found.name order by found.name), '{}'::text[])
+    from (
+      select 'an HTTP call' as name
+       where (select count(*)
+                from code
+               cross join regexp_matches(code.text, '\mhttp(?:_(?:post|get|put|patch|delete))?"?\s*\(', 'gi'))
+             > (select count(*) from switchyard.function_urls(p_command))
+      union
+      select format('%I.%I()', n.nspname, p.proname)
+        from call as c
+        join pg_catalog.pg_proc as p on p.proname = c.name and p.provolatile = 'v'
+        join pg_catalog.pg_namespace as n on n.oid = p.pronamespace and n.nspname = coalesce(c.schema_name, n.nspname)
+       where n.nspname !~ '^(pg_|cron$|net$|vault$|extensions$|graphql|pgmq$|auth$|storage$|realtime$|supabase_)'
+         and not exists (
+           select 1
+             from pg_catalog.pg_depend as d
+            where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+    ) as found
+$$;
+comment on function switchyard.other_calls(text) is
+  'What a cron command calls besides Edge Functions that its URLs spell out: SQL functions that may write (volatile ones, outside of the platform''s schemas), by their names, and HTTP calls to other addresses.';
 
 create function switchyard.other_work_of(p_job_name text, p_command text)
 returns text[]
@@ -191,11 +243,12 @@ begin
   return array(select c.name from unnest(v_called) as c (name) where cardinality(v_known) > 0 and c.name <> all (v_known))
       || case when exists (
                 select 1 from public.data_type_registry_v2 as r where p_job_name = any (r.legacy_cron_jobs))
-              then '{}'::text[] else switchyard.other_statements(p_command) end;
+              then '{}'::text[]
+              else switchyard.other_statements(p_command) || switchyard.other_calls(p_command) end;
 end
 $$;
 comment on function switchyard.other_work_of(text, text) is
-  'What a legacy job does besides refreshing data types: Edge Functions that no data type names, and, unless legacy_cron_jobs lists the job, other statements. Such a job is never paused, because somebody may need the rest of it.';
+  'What a legacy job does besides refreshing data types: Edge Functions that no data type names, and, unless legacy_cron_jobs lists the job, other statements and calls. Such a job is never paused, because somebody may need the rest of it.';
 
 create view switchyard.legacy_jobs
 with (security_invoker = true)
@@ -220,9 +273,11 @@ revoke all on function
   switchyard.original_job_id(bigint),
   switchyard.owner(),
   switchyard.without_comments(text),
+  switchyard.function_urls(text),
   switchyard.called_functions(text),
   switchyard.functions_of_types(),
   switchyard.types_served_by(text, text),
   switchyard.other_statements(text),
+  switchyard.other_calls(text),
   switchyard.other_work_of(text, text)
 from public, anon, authenticated, service_role;

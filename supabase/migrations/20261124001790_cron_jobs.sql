@@ -1,24 +1,24 @@
 -- Schedules the v2 cron jobs, inactive from the start; the flags make them active (switchyard.follow_flags).
 
-insert into switchyard.cron_jobs (job_name, schedule, command, refreshes) values
+insert into switchyard.cron_jobs (job_name, schedule, command, refreshes, records) values
   ('invoke-queue-processor-v2', '* * * * *',
-   'set statement_timeout = ''30s''; select public.invoke_processor_loop_v2();', true),
+   'set statement_timeout = ''30s''; select public.invoke_processor_loop_v2();', true, false),
   ('check-stale-data-v2', '* * * * *',
-   'set statement_timeout = ''30s''; select * from public.check_and_queue_stale_data_from_presence_v2();', true),
+   'set statement_timeout = ''30s''; select * from public.check_and_queue_stale_data_from_presence_v2();', true, false),
   ('queue-scheduled-refreshes-v2', '* * * * *',
-   'set statement_timeout = ''30s''; select * from public.queue_scheduled_refreshes_v2();', true),
+   'set statement_timeout = ''30s''; select * from public.queue_scheduled_refreshes_v2();', true, false),
   ('queue-shadow-samples-v2', '* * * * *',
-   'set statement_timeout = ''30s''; select * from public.queue_shadow_samples_v2();', false),
+   'set statement_timeout = ''30s''; select * from public.queue_shadow_samples_v2();', false, false),
   ('sample-freshness-v2', '* * * * *',
-   'set statement_timeout = ''50s''; select * from public.sample_freshness_v2();', false),
+   'set statement_timeout = ''50s''; select * from public.sample_freshness_v2();', false, true),
   ('guard-migrations-v2', '* * * * *',
-   'set statement_timeout = ''50s''; select * from public.guard_migrations_v2();', false),
+   'set statement_timeout = ''50s''; select * from public.guard_migrations_v2();', false, false),
   ('compact-queue-v2', '* * * * *',
-   'set statement_timeout = ''30s''; select public.compact_queue_v2();', false),
+   'set statement_timeout = ''30s''; select public.compact_queue_v2();', false, false),
   ('maintain-queue-partitions-v2', '17 * * * *',
-   'set statement_timeout = ''1min''; select * from public.maintain_queue_partitions_v2();', false),
+   'set statement_timeout = ''1min''; select * from public.maintain_queue_partitions_v2();', false, false),
   ('prune-queue-history-v2', '27 * * * *',
-   'set statement_timeout = ''10min''; select * from public.prune_queue_history_v2();', false);
+   'set statement_timeout = ''10min''; select * from public.prune_queue_history_v2();', false, true);
 
 create function switchyard.samples_without_queue()
 returns boolean
@@ -66,7 +66,7 @@ begin
       from cron.job as c
       join switchyard.cron_jobs as j on j.job_name = c.jobname
      cross join lateral (
-       select p_active or (j.job_name = 'sample-freshness-v2' and switchyard.samples_without_queue()) as active
+       select p_active or (j.records and switchyard.samples_without_queue()) as active
      ) as wanted
      where c.username = current_user and c.active <> wanted.active
      order by c.jobid
@@ -78,7 +78,7 @@ begin
 end
 $$;
 comment on function switchyard.set_cron_jobs_active(boolean) is
-  'Makes all cron jobs of Switchyard active or inactive; returns how many changed. sample-freshness-v2 stays active while the setting freshness_sampling is 1. Raises SY015 when one is not scheduled, or by another role.';
+  'Makes all cron jobs of Switchyard active or inactive; returns how many changed. Those that record stay active while the setting freshness_sampling is 1. Raises SY015 when one is not scheduled, or by another role.';
 
 create function switchyard.schedule_cron_jobs()
 returns integer
@@ -110,7 +110,7 @@ begin
     perform cron.alter_job(
       job_id := v_job_id,
       active := public.is_feature_enabled('use_queue_system')
-                or (v_job.job_name = 'sample-freshness-v2' and switchyard.samples_without_queue()));
+                or (v_job.records and switchyard.samples_without_queue()));
     v_count := v_count + 1;
   end loop;
   update switchyard.cron_jobs as j set scheduled_at = clock_timestamp();
@@ -133,12 +133,13 @@ begin
             job_id := c.jobid,
             active := new.value = '1' or public.is_feature_enabled('use_queue_system'))
      from cron.job as c
-    where c.jobname = 'sample-freshness-v2' and c.username = current_user;
+     join switchyard.cron_jobs as j on j.job_name = c.jobname
+    where j.records and c.username = current_user;
   return null;
 end
 $$;
 comment on function switchyard.follow_freshness_sampling() is
-  'Trigger: the setting freshness_sampling makes sample-freshness-v2 active, and inactive again unless use_queue_system is on.';
+  'Trigger: the setting freshness_sampling makes the jobs that record active, and inactive again unless use_queue_system is on.';
 
 create trigger follow_freshness_sampling
   after insert or update of value on switchyard.settings

@@ -1,6 +1,6 @@
 -- How legacy cron jobs are found, and which are left alone.
 begin;
-select plan(44);
+select plan(49);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -103,6 +103,20 @@ select is(switchyard.called_functions($c$select 'https://a.b/functions/v1/fetch-
 /* it's /functions/v1/older */ ; select '/functions/v1/fetch-b'$c$), array['fetch-a--x', 'fetch-b'], 'not in comments');
 select is(switchyard.called_functions('https://abc.functions.supabase.co/fetch-a?x=1 and /functions/v1/fetch-b/c'),
   array['fetch-a', 'fetch-b'], 'a function is found in both kinds of URL');
+
+create function public.pull_reviews() returns void language plpgsql set search_path = '' as $$ begin end $$;
+create function public.service_key() returns text language sql stable set search_path = '' as $$ select 'x' $$;
+select is(switchyard.other_calls($c$select net.http_post('https://a.b/functions/v1/' || 'fetch-a', service_key()); select now();
+  select net.http_get('/functions/v1/fetch-a?full=1'), 'public.pull_reviews()' -- pull_reviews()$c$), '{}'::text[],
+  'calls of Edge Functions and of what cannot write are no other work');
+select is(switchyard.other_calls($c$select Public . Pull_reviews ( ); select pull_reviews(); select other.pull_reviews()$c$),
+  '{public.pull_reviews()}'::text[], 'a function that may write is');
+select is(switchyard.other_calls($c$select net.http_post('https://a.b/functions/v1/fetch-a'), net.http_get('https://ping.example.org')$c$),
+  array['an HTTP call'], 'so is a call to another address');
+select is(switchyard.other_work_of('x', pg_temp.call('fetch-fmp-profiles') || '; select public.pull_reviews()'),
+  '{public.pull_reviews()}'::text[], '… of a job that no data type lists by name');
+select is(array(select switchyard.function_urls($c$'/functions/v1/a' '/functions/v1/' || 'b' '/functions/v1/a'$c$)), '{a,b,a}'::text[],
+  'each URL is found, in one text or in two');
 
 -- Of another role.
 grant usage on schema cron to service_role;

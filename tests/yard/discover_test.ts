@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { applyLegacyBaseline } from "../../local/platform/apply.ts";
-import { otherStatements, readCadence, readCalls } from "../../scripts/yard/discover/jobs.ts";
+import {
+  otherCalls,
+  otherStatements,
+  readCadence,
+  readCalls,
+} from "../../scripts/yard/discover/jobs.ts";
+import { readCatalog } from "../../scripts/yard/discover/catalog.ts";
 import { withStack } from "../integration/with_stack.ts";
 import {
   makeLegacyProject,
@@ -358,6 +364,10 @@ Deno.test("two lists of symbols: none is set, and each type goes by its own tabl
 
 Deno.test("discover and the database read commands alike", () =>
   withStack({ cron: false, net: false }, async ({ sql }) => {
+    await sql.unsafe(`
+      create function public.pull_reviews() returns void language plpgsql as $$ begin end $$;
+      create function public.service_key() returns text language sql stable begin atomic select 'x'; end;
+    `).simple();
     const url = "'https://a.supabase.co/functions/v1/fetch-a'";
     const commands = [
       `select net.http_post(url := ${url}, body := '{"call": "update"}')`,
@@ -365,14 +375,22 @@ Deno.test("discover and the database read commands alike", () =>
       `delete from t; select net.http_get(${url}); Vacuum t`,
       `do $d$ begin -- drop it\n  insert into t values ('--', ${url}); perform net.http_get(${url}); end $d$`,
       `select net.http_post($$https://a.functions.supabase.co/fetch-b$$) from "update" for no key update`,
+      `select net.http_post('https://a.b/functions/v1/' || 'fetch-c'), public.pull_reviews(), service_key()`,
+      `select net.http_get('https://a.b/functions/v1/fetch-d'), extensions.http_get('https://ping.example.org'); select pull_reviews()`,
     ];
+    const { sqlFunctions } = await readCatalog(sql, () => {});
     for (const command of commands) {
       const [row] = await sql`
         select switchyard.called_functions(${command}) as functions,
-               switchyard.other_statements(${command}) as statements`;
+               switchyard.other_statements(${command}) as statements,
+               switchyard.other_calls(${command}) as calls`;
       assert.deepEqual(
-        [row!.functions, row!.statements],
-        [readCalls(command, []).functions, otherStatements(command)],
+        [row!.functions, row!.statements, row!.calls],
+        [
+          readCalls(command, []).functions,
+          otherStatements(command),
+          otherCalls(command, sqlFunctions),
+        ],
         command,
       );
     }
@@ -436,13 +454,26 @@ Deno.test("commands: comments, other schemas, quotes, functions in between", () 
     ["one", "two"],
   );
   assert.equal(calls("select * from net._http_response").kind, "none");
-  const through = [{ schema: "app", name: "go", source: `perform net.http_post(${url});` }];
+  const go = (name: string, source: string) => ({ schema: "app", name, source, isVolatile: true });
+  const through = [
+    go("again", "select app.go()"),
+    go("go", `perform net.http_post(${url});`),
+    go("write", "insert into t select 1"),
+  ];
+  assert.deepEqual(
+    calls("select net.http_post('https://x.supabase.co/functions/v1/' || 'one')").functions,
+    ["one"],
+  );
   assert.deepEqual(readCalls("select app.go()", through), {
     kind: "edge-function",
     functions: ["one"],
     through: "app.go",
   });
   assert.equal(readCalls("select app.going()", through).kind, "none");
+  assert.deepEqual(readCalls("select app.again()", through).functions, ["one"], "through two");
+  assert.deepEqual(otherCalls("select app.again(), app.write()", through, "app.again"), [
+    "app.write()",
+  ]);
 });
 
 Deno.test("cadences: what a schedule comes to", () => {
@@ -451,6 +482,7 @@ Deno.test("cadences: what a schedule comes to", () => {
     [
       "* * * * *",
       "*/5 * * * *",
+      "*/7 * * * *",
       "0 */6 * * *",
       "0 9-17 * * 1-5",
       "0 5 * * 1",
@@ -461,7 +493,7 @@ Deno.test("cadences: what a schedule comes to", () => {
       "30 seconds",
       "@hourly",
     ].map(minutes),
-    [1, 5, 360, 60, 10_080, 10_080, 20_160, 43_200, 43_200, 1, 60],
+    [1, 5, 7, 360, 60, 10_080, 10_080, 20_160, 43_200, 43_200, 1, 60],
   );
   assert.equal(minutes("@reboot"), undefined);
   assert.equal(minutes("often"), undefined);

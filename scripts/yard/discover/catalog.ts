@@ -145,14 +145,20 @@ async function readLastRuns(tx: TransactionSql, notes: string[]): Promise<Map<nu
   return new Map(rows?.map(({ jobid, at }) => [jobid, at]));
 }
 
-/** SQL functions that make calls: a command may call one of them. */
+/** SQL functions that a command may call. */
 async function readSqlFunctions(tx: TransactionSql): Promise<SqlFunction[]> {
   const rows = await tx<SqlFunction[]>`
-    select n.nspname::text as schema, p.proname::text as name, p.prosrc as source
+    select n.nspname::text as schema, p.proname::text as name, p.provolatile = 'v' as "isVolatile",
+           -- Of a body in standard SQL (begin atomic) there is no source.
+           coalesce(nullif(p.prosrc, ''), pg_get_functiondef(p.oid)) as source
       from pg_proc as p
       join pg_namespace as n on n.oid = p.pronamespace
-     where n.nspname not in ${tx(PLATFORM_SCHEMAS)}
-       and p.prosrc ~* 'http' and p.prokind in ('f', 'p')
+      join pg_language as l on l.oid = p.prolang
+     where n.nspname not in ${tx(PLATFORM_SCHEMAS)} and n.nspname <> 'switchyard'
+       and p.prokind in ('f', 'p') and l.lanname in ('sql', 'plpgsql')
+       and not exists (
+         select 1 from pg_depend as e
+          where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')
      order by 1, 2`;
   return [...rows];
 }

@@ -4,7 +4,14 @@ import { guessConflict } from "./guess_conflict.ts";
 import { guessSymbol } from "./guess_symbol.ts";
 import { rankTables, tableGuessOf } from "./guess_table.ts";
 import { guessTimestamp } from "./guess_timestamp.ts";
-import { type Cadence, type CronJob, otherStatements, readCadence, readCalls } from "./jobs.ts";
+import {
+  type Cadence,
+  type CronJob,
+  otherCalls,
+  otherStatements,
+  readCadence,
+  readCalls,
+} from "./jobs.ts";
 import { guessKnownSymbols } from "./known_symbols.ts";
 import { linkProposals } from "./links.ts";
 import type { Confidence, Discovery, Guess, Proposal, Unproposed } from "./proposal.ts";
@@ -112,6 +119,9 @@ function propose(
     symbol.confidence,
     timestamp.confidence,
     conflict.confidence,
+    ...(through !== undefined && jobs.some(({ jobname }) => jobname === null)
+      ? ["low" as const]
+      : []),
   ]);
   const notes: string[] = [];
   if (through !== undefined) notes.push(`Its jobs call it through ${through}`);
@@ -125,13 +135,26 @@ function propose(
     );
   }
   const unnamed = jobs.filter(({ jobname }) => jobname === null);
-  if (unnamed.length > 0) notes.push("A job of it has no name; it is found by its command");
-  const busy = jobs.filter(({ command }) => otherStatements(command).length > 0);
-  for (const job of busy) {
+  const isFound = through === undefined;
+  if (unnamed.length > 0) {
     notes.push(
-      `${nameOf(job)} also runs ${
-        otherStatements(job.command).join(", ")
-      }, so it is left running: ` +
+      isFound
+        ? "A job of it has no name; it is found by its command"
+        : `A job of it has no name, and calls it through ${through}, so no flag can pause it: schedule it ` +
+          "under a name, then run discover again",
+    );
+  }
+  const busy = new Map<CronJob, string[]>();
+  for (const job of jobs) {
+    const work = [
+      ...otherStatements(job.command),
+      ...otherCalls(job.command, context.catalog.sqlFunctions, through),
+    ];
+    if (work.length > 0) busy.set(job, work);
+  }
+  for (const [job, work] of busy) {
+    notes.push(
+      `${nameOf(job)} also runs ${work.join(", ")}, so it is left running: ` +
         "split it, or list it in legacy_cron_jobs where all of it may rest",
     );
   }
@@ -144,7 +167,7 @@ function propose(
     jobs: jobNames,
     // Jobs without a name are found by the function in their command.
     legacyCronJobs: jobs.flatMap((job) =>
-      job.jobname === null || busy.includes(job) ? [] : [job.jobname]
+      job.jobname === null || busy.has(job) ? [] : [job.jobname]
     ),
     table: tableGuess,
     symbolColumn: symbol,

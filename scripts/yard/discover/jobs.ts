@@ -16,6 +16,8 @@ export interface SqlFunction {
   schema: string;
   name: string;
   source: string;
+  /** Whether it may write: it is neither stable nor immutable. */
+  isVolatile: boolean;
 }
 
 /** What a job's command calls. */
@@ -34,26 +36,31 @@ export interface Calls {
 }
 
 /** pg_net's functions, and those of the extension http. */
-const HTTP_CALL = /(?<![\w.])(?:"?\w+"?\s*\.\s*)?"?http(?:_(?:post|get|put|patch|delete))?"?\s*\(/i;
+const HTTP_CALL =
+  /(?<![\w.])(?:"?\w+"?\s*\.\s*)?"?http(?:_(?:post|get|put|patch|delete))?"?\s*\(/gi;
 const FUNCTION_URL =
   /\/functions\/v1\/([A-Za-z0-9][A-Za-z0-9_-]*)|\.functions\.supabase\.(?:co|net|in)\/([A-Za-z0-9][A-Za-z0-9_-]*)/g;
 
-/** Finds the Edge Functions that a command calls, by itself or through one SQL function. */
-export function readCalls(command: string, sqlFunctions: readonly SqlFunction[]): Calls {
+/** Functions that call functions are followed so far. */
+const MOST_LEVELS = 4;
+
+/** Finds the Edge Functions that a command calls, by itself or through SQL functions. */
+export function readCalls(
+  command: string,
+  sqlFunctions: readonly SqlFunction[],
+  levels = MOST_LEVELS,
+): Calls {
   const text = withoutComments(command);
   const direct = callsIn(text);
-  if (direct.kind === "edge-function" || direct.kind === "unreadable") {
+  if (direct.kind === "edge-function" || direct.kind === "unreadable" || levels === 0) {
     return { ...direct, through: undefined };
   }
-  for (const { schema, name, source } of sqlFunctions) {
-    const call = new RegExp(
-      `(?:"?${escaped(schema)}"?\\s*\\.\\s*|(?<![\\w."]))"?${escaped(name)}"?\\s*\\(([^)]*)`,
-      "i",
-    ).exec(text);
+  for (const candidate of sqlFunctions) {
+    const call = callOf(candidate).exec(text);
     if (call === null) continue;
-    const inside = callsIn(withoutComments(source));
+    const inside = readCalls(candidate.source, sqlFunctions, levels - 1);
     if (inside.kind === "none") continue;
-    const through = `${schema}.${name}`;
+    const through = `${candidate.schema}.${candidate.name}`;
     if (inside.kind !== "unreadable") return { ...inside, through };
     // The name may be an argument: select call_edge_function('refresh-scores').
     const argument = /'([a-z0-9][a-z0-9_-]*)'/i.exec(call[1] ?? "")?.[1];
@@ -64,12 +71,26 @@ export function readCalls(command: string, sqlFunctions: readonly SqlFunction[])
   return { ...direct, through: undefined };
 }
 
+/** Matches a call of an SQL function, with or without its schema, and its arguments. */
+function callOf({ schema, name }: SqlFunction): RegExp {
+  return new RegExp(
+    `(?:"?${escaped(schema)}"?\\s*\\.\\s*|(?<![\\w."]))"?${escaped(name)}"?\\s*\\(([^)]*)`,
+    "i",
+  );
+}
+
 function callsIn(text: string): Pick<Calls, "kind" | "functions"> {
-  if (!HTTP_CALL.test(text)) return { kind: "none", functions: [] };
-  const names = [...text.matchAll(FUNCTION_URL)].map(([, one, other]) => one ?? other ?? "");
+  if (text.search(HTTP_CALL) < 0) return { kind: "none", functions: [] };
+  const names = functionUrls(text);
   if (names.length > 0) return { kind: "edge-function", functions: [...new Set(names)] };
   const isFunction = /\/functions\/v1\b|\.functions\.supabase\./.test(text);
   return { kind: isFunction ? "unreadable" : "other", functions: [] };
+}
+
+/** The Edge Function of each URL; two texts with `||` between them are one. */
+function functionUrls(text: string): string[] {
+  return [...text.replaceAll(/'\s*\|\|\s*'/g, "").matchAll(FUNCTION_URL)]
+    .map(([, one, other]) => one ?? other ?? "");
 }
 
 /** SQL without comments, as `switchyard.without_comments` gives it; texts in quotes stay. */
@@ -89,6 +110,29 @@ export function otherStatements(command: string): string[] {
   const code = withoutComments(command)
     .replaceAll(/'(?:[^']|'')*'|"[^"]*"|\bfor\s+(?:no\s+key\s+)?update\b/gi, " ");
   return [...new Set([...code.matchAll(STATEMENT)].map(([word]) => word.toUpperCase()))].sort();
+}
+
+/**
+ * What a command calls besides Edge Functions that its URLs spell out, as `switchyard.other_calls` finds
+ * it: SQL functions that may write, but for the one through which it calls an Edge Function, and HTTP
+ * calls to other addresses.
+ */
+export function otherCalls(
+  command: string,
+  sqlFunctions: readonly SqlFunction[],
+  through?: string,
+): string[] {
+  const text = withoutComments(command);
+  const code = text.replaceAll(/'(?:[^']|'')*'/g, " ");
+  const called = sqlFunctions.filter((candidate) =>
+    candidate.isVolatile && `${candidate.schema}.${candidate.name}` !== through &&
+    callOf(candidate).test(code)
+  ).map(({ schema, name }) => `${schema}.${name}()`);
+  const calls = code.match(HTTP_CALL)?.length ?? 0;
+  return [
+    ...(calls > functionUrls(text).length ? ["an HTTP call"] : []),
+    ...new Set(called),
+  ].sort();
 }
 
 function escaped(name: string): string {
@@ -120,28 +164,36 @@ export function readCadence(schedule: string): Cadence | undefined {
 }
 
 function minutesBetween(fields: CronFields): number {
-  if (fields.minutes.size > 1) return leastGap(fields.minutes, 60);
-  if (fields.hours.size > 1) return leastGap(fields.hours, 24) * 60;
+  if (fields.minutes.size > 1) return usualGap(fields.minutes, 60);
+  if (fields.hours.size > 1) return usualGap(fields.hours, 24) * 60;
   // Sunday is 0 and 7.
   const daysOfWeek = new Set([...fields.daysOfWeek].map((day) => day % 7));
   const byWeek = daysOfWeek.size < 7;
   const byMonth = fields.daysOfMonth.size < 31;
   if (byWeek && !byMonth) {
-    return (daysOfWeek.size === 1 ? 7 : leastGap(daysOfWeek, 7)) * 1_440;
+    return (daysOfWeek.size === 1 ? 7 : usualGap(daysOfWeek, 7)) * 1_440;
   }
   if (!byMonth && !fields.lastDayOfMonth) return 1_440;
-  if (fields.daysOfMonth.size > 1) return leastGap(fields.daysOfMonth, 30) * 1_440;
+  if (fields.daysOfMonth.size > 1) return usualGap(fields.daysOfMonth, 30) * 1_440;
   if (fields.months.size === 1) return 365 * 1_440;
-  return leastGap(fields.months, 12) * 30 * 1_440;
+  return usualGap(fields.months, 12) * 30 * 1_440;
 }
 
-/** The least distance between two of the values on a clock of so many. */
-function leastGap(values: ReadonlySet<number>, size: number): number {
+/**
+ * The distance between two of the values that is there most often, on a clock of so many: of minutes in
+ * steps of 7 it is 7, though it is 4 from 56 to the hour.
+ */
+function usualGap(values: ReadonlySet<number>, size: number): number {
   const sorted = [...values].sort((one, other) => one - other);
-  const gaps = sorted.map((value, index) =>
-    index === 0 ? value + size - sorted.at(-1)! : value - sorted[index - 1]!
-  );
-  return Math.max(1, Math.min(...gaps));
+  const counts = new Map<number, number>();
+  for (const [index, value] of sorted.entries()) {
+    const gap = index === 0 ? value + size - sorted.at(-1)! : value - sorted[index - 1]!;
+    counts.set(gap, (counts.get(gap) ?? 0) + 1);
+  }
+  const [[gap]] = [...counts].sort(([gap, count], [otherGap, otherCount]) =>
+    otherCount - count || gap - otherGap
+  ) as [[number, number]];
+  return gap;
 }
 
 /** `every minute`, `every 6 hours`, `every 30 days`. */
