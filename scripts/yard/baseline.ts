@@ -41,7 +41,7 @@ and from then on the database samples freshness each minute.
 
 ${DATABASE_USAGE}
 ${PROJECT_USAGE}
-  --out <file>        the file (default: switchyard-baseline.json); must not exist
+  --out <file>        the file (default: switchyard-baseline.json in the repository); must not exist
   --minutes <n>       go on for so long, a sample each minute (only into a file)
   --notes <text>      kept with it
   --import <file>     put the file into switchyard.baseline, once Switchyard is installed
@@ -129,7 +129,9 @@ async function recordInFile(
   minutes: number,
 ): Promise<Answer> {
   const { values, cwd, progress, signal } = invocation;
-  const path = resolve(cwd, values.out ?? "switchyard-baseline.json");
+  const path = values.out === undefined
+    ? join(projectFolder(invocation), "switchyard-baseline.json")
+    : resolve(cwd, values.out);
   const isDryRun = values["dry-run"] ?? false;
   if (!isDryRun) await refuseTaken(path);
   const catalog = await readCatalog(sql, progress);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { formatCount, formatTable } from "../format.ts";
-import { type Answer, defineCommand, RefusedError, UsageError } from "./command.ts";
+import { type Answer, defineCommand, messageOf, RefusedError, UsageError } from "./command.ts";
 import { DATABASE_OPTIONS, withDatabase } from "./database.ts";
 import { type Change, type LeftAlone, type Plan, planInstall } from "./install_plan.ts";
 import {
@@ -172,10 +172,18 @@ function refusal(
 }
 
 async function apply(project: Project, plan: Plan): Promise<void> {
-  for (const { path, text } of plan.changes) {
+  for (const [index, { path, text }] of plan.changes.entries()) {
     const file = join(project.folder, path);
-    if (text === undefined) await Deno.remove(file);
-    else await writeWhole(file, text);
+    try {
+      if (text === undefined) await Deno.remove(file);
+      else await writeWhole(file, text);
+    } catch (cause) {
+      throw new RefusedError(`Cannot write "${path}"`, {
+        detail: `${messageOf(cause)}; ${index} of ${plan.changes.length} files are written`,
+        next: "clear this up, then run it again: it goes on from there",
+        cause,
+      });
+    }
   }
   // Last: when a run breaks off, the next one finds what it wrote by its content.
   const before = await readIfThere(manifestFile(project));
@@ -217,10 +225,11 @@ function answer({ project, plan, manifest, isDryRun }: {
       ],
     };
   }
-  const verb = isNew ? "install" : "upgrade";
-  const head = isDryRun
-    ? `Would ${verb} Switchyard ${version} in ${project.folder}; nothing was written`
-    : `${isNew ? "Installed" : "Upgraded to"} Switchyard ${version} in ${project.folder}`;
+  const what = manifest === undefined || manifest.version === version
+    ? `Switchyard ${version} in ${project.folder}`
+    : `Switchyard ${manifest.version} to ${version} in ${project.folder}`;
+  const [would, done] = isNew ? ["install", "Installed"] : ["upgrade", "Upgraded"];
+  const head = isDryRun ? `Would ${would} ${what}; nothing was written` : `${done} ${what}`;
   return {
     json,
     lines: [

@@ -166,7 +166,7 @@ create trigger record_flag_change
   for each row execute function switchyard.record_flag_change();
 
 insert into public.feature_flags (flag_name, metadata) values
-  ('use_queue_system', '{"about": "The v2 cron jobs run and processors may claim jobs"}'),
+  ('use_queue_system', '{"about": "The cron jobs of Switchyard run and processors may claim jobs"}'),
   ('use_presence_tracking', '{"about": "Demand is read from Realtime presence"}'),
   ('use_new_staleness_check', '{"about": "Stale data is found by the v2 staleness check"}');
 

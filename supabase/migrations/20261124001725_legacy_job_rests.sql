@@ -18,7 +18,7 @@ begin
 end
 $$;
 comment on function switchyard.queue_runs() is
-  'Whether the queue refreshes data types in stage live: use_queue_system and use_new_staleness_check are on and the v2 cron jobs that refresh are active.';
+  'Whether the queue refreshes data types in stage live: use_queue_system and use_new_staleness_check are on and the cron jobs of Switchyard that refresh are active.';
 
 create function switchyard.is_served_by_queue(p_data_type text)
 returns boolean

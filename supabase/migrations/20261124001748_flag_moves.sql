@@ -91,7 +91,7 @@ begin
 end
 $$;
 comment on function switchyard.follow_flags() is
-  'Trigger: what an UPDATE of flags does, in its transaction (docs/stages.md has the table). use_queue_system and use_new_staleness_check switch the v2 cron jobs and let the legacy jobs of types in live and retired rest or run; use_queue_for_<data type> moves its type to live when the gates hold (else SY024), or back to legacy.';
+  'Trigger: what an UPDATE of flags does, in its transaction (docs/stages.md has the table). use_queue_system and use_new_staleness_check switch the cron jobs of Switchyard and let the legacy jobs of types in live and retired rest or run; use_queue_for_<data type> moves its type to live when the gates hold (else SY024), or back to legacy.';
 
 create trigger follow_flags
   after update on public.feature_flags

@@ -39,7 +39,7 @@ begin
       case when v_queue then 'use_queue_system on' else 'use_queue_system off' end,
       case when v_staleness then 'use_new_staleness_check on' else 'use_new_staleness_check off' end,
       case when v_queue and v_staleness then v_resting end, v_refusal),
-    'both on, the v2 cron jobs active, claims open',
+    'both on, its cron jobs active, claims open',
     case when v_queue and v_staleness and v_resting is not null then 'Run select switchyard.set_cron_jobs_active(true)'
          when v_queue and v_staleness
          then format('See select * from api_providers_v2 where provider = %L', p_type.provider)

@@ -226,9 +226,9 @@ begin
     if v_report <> '[]' then
       perform switchyard.open_alert(
         'queue_rests', 'critical', null,
-        'The v2 cron jobs that refresh are not all active: the legacy jobs of all data types run again');
+        'Cron jobs of Switchyard that refresh are not all active: the legacy jobs of all data types run again');
       perform switchyard.write_migration_event(
-        'flags', null, null, null, 'The v2 cron jobs that refresh are not all active',
+        'flags', null, null, null, 'Cron jobs of Switchyard that refresh are not all active',
         jsonb_build_object('automatic', true, 'legacy_jobs', v_report));
       return query select null::text, format('legacy jobs run again, because the queue does not: %s', jsonb_array_length(v_report));
     end if;

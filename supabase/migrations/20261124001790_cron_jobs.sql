@@ -1,4 +1,4 @@
--- Schedules the v2 cron jobs, inactive from the start; the flags make them active (switchyard.follow_flags).
+-- Schedules the cron jobs of Switchyard, inactive from the start; the flags make them active (switchyard.follow_flags).
 
 insert into switchyard.cron_jobs (job_name, schedule, command, refreshes, records) values
   ('invoke-queue-processor-v2', '* * * * *',

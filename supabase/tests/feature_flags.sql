@@ -18,7 +18,7 @@ select throws_ok(
 select results_eq(
   $$select active from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname$$,
   $$select false from switchyard.cron_jobs$$,
-  'the v2 cron jobs are scheduled but inactive');
+  'the cron jobs of Switchyard are scheduled but inactive');
 
 update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
 select results_eq(

@@ -24,9 +24,9 @@ create function pg_temp.make_ready(p_data_type text) returns void language sql a
   values (p_data_type, 'canary', 1, 0, 1, 0, 0, 1, 1, 1)
 $$;
 
--- The v2 cron jobs.
+-- The cron jobs of Switchyard.
 select pg_temp.set_flag('use_queue_system', true);
-select is(pg_temp.own_jobs(), 'active', 'use_queue_system on makes the v2 cron jobs active');
+select is(pg_temp.own_jobs(), 'active', 'use_queue_system on makes the cron jobs of Switchyard active');
 select pg_temp.set_flag('use_new_staleness_check', true);
 select is(pg_temp.own_jobs(), 'active', '… and use_new_staleness_check on leaves them so');
 select pg_temp.set_flag('use_new_staleness_check', false);

@@ -52,10 +52,10 @@ update public.data_type_registry_v2 set table_name = 'profiles' where data_type 
 
 -- flags
 select is(pg_temp.gate('flags'),
-  'does not hold: use_queue_system off, use_new_staleness_check off / both on, the v2 cron jobs active, claims open', 'flags wants both on');
+  'does not hold: use_queue_system off, use_new_staleness_check off / both on, its cron jobs active, claims open', 'flags wants both on');
 update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
 select is(pg_temp.gate('flags'),
-  'holds: use_queue_system on, use_new_staleness_check on / both on, the v2 cron jobs active, claims open', '… and holds then');
+  'holds: use_queue_system on, use_new_staleness_check on / both on, its cron jobs active, claims open', '… and holds then');
 select cron.alter_job(jobid, active := false) from cron.job where jobname = 'check-stale-data-v2';
 select matches(pg_temp.gate('flags'), '^does not hold: .*, cron job "check-stale-data-v2" is not active', '… unless a cron job does not run');
 select switchyard.set_stage('quote', 'live');

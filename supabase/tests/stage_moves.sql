@@ -33,7 +33,7 @@ select throws_ok($$select * from public.advance_migration_v2('profile', 'legacy'
 select results_eq(
   $$select from_stage, to_stage, moved, overridden, missing, hint from public.advance_migration_v2('profile')$$,
   $$values ('shadow', 'canary', false, '{}'::text[],
-      array['flags: use_queue_system off, use_new_staleness_check off, wanted both on, the v2 cron jobs active, claims open',
+      array['flags: use_queue_system off, use_new_staleness_check off, wanted both on, its cron jobs active, claims open',
             'soak_time: 0 s, wanted 24 h', 'sample: 0 comparisons, wanted 100 comparisons',
             'match_rate: no comparison, wanted 99.5 %'],
       'See select * from migration_gates_v2(''profile'', ''canary'')')$$,
