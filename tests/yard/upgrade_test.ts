@@ -33,10 +33,8 @@ async function copyCheckout(to: string): Promise<void> {
       else await Deno.copyFile(join(CHECKOUT, below), join(to, below));
     }
   };
-  for (const folder of ["scripts", "local/cron", "local/database", "supabase/migrations"]) {
-    await copy(folder);
-  }
-  await copy("supabase/functions");
+  const folders = ["scripts", "local/cron", "local/database", "checklists", "supabase/migrations"];
+  for (const folder of [...folders, "supabase/functions"]) await copy(folder);
   for (const file of ["package.json", "deno.json", "supabase/config.toml"]) {
     await Deno.copyFile(join(CHECKOUT, file), join(to, file));
   }
@@ -54,13 +52,15 @@ Deno.test("an upgrade replaces what is unchanged, adds migrations, leaves what t
     await Deno.remove(join(functions, "_shared/auth.ts"));
     await write(join(ofLater, "_shared/fresh.ts"), "export {};\n");
     await write(join(later, "supabase/migrations", LAST), "select 1;\n");
-    await write(join(later, "checklists/phase-0-safety.md"), "# Safety\n");
+    await write(join(later, "checklists/phase-7-later.md"), "# Later\n");
     await write(join(later, "checklists/phase-1.md"), "# Ours\n");
     await write(join(project, "checklists/phase-1.md"), "# Mine\n");
     const before = await readTree(project);
 
     const dry = await yardJson(["install", "--workdir", project, "--dry-run"], { checkout: later });
     assert.deepEqual(await readTree(project), before);
+    const told = await yard(["install", "--workdir", project, "--dry-run"], { checkout: later });
+    assert.match(told.stdout, /^Would upgrade Switchyard 0\.1\.0 to 9\.9\.9 in /);
     const answer = await yardJson(["install", "--workdir", project], { checkout: later });
     assert.deepEqual([answer.previousVersion, answer.version], [dry.previousVersion, "9.9.9"]);
     assert.deepEqual(answer.replaced, ["supabase/functions/_shared/http.ts"]);
@@ -69,7 +69,7 @@ Deno.test("an upgrade replaces what is unchanged, adds migrations, leaves what t
     assert.match(answer.added[0], /^supabase\/migrations\/\d{14}_switchyard_later\.sql$/);
     assert.deepEqual(answer.added.slice(1), [
       "supabase/functions/_shared/fresh.ts",
-      "checklists/phase-0-safety.md",
+      "checklists/phase-7-later.md",
     ]);
     assert.deepEqual(
       answer.leftAlone.map(({ path, reason }: { path: string; reason: string }) => [path, reason]),
@@ -88,6 +88,18 @@ Deno.test("an upgrade replaces what is unchanged, adds migrations, leaves what t
     }
     const versions = Object.keys(after).filter((path) => path.includes("/migrations/")).sort();
     assert.match(versions.at(-1)!, /_later\.sql$/);
+
+    // A folder where a file has to be.
+    await Deno.remove(join(project, "supabase/functions/_shared/fresh.ts"));
+    await write(join(later, "supabase/functions/_shared/newest/file.ts"), "export {};\n");
+    await write(join(project, "supabase/functions/_shared/newest"), "");
+    const broken = await yard(["install", "--workdir", project], { checkout: later });
+    assert.equal(broken.code, 1, broken.stdout);
+    assert.match(broken.stderr, /Cannot write "supabase\/functions\/_shared\/newest\/file\.ts"/);
+    assert.match(broken.stderr, /Next: clear this up, then run it again/);
+    await Deno.remove(join(project, "supabase/functions/_shared/newest"));
+    await Deno.remove(join(later, "supabase/functions/_shared/newest"), { recursive: true });
+    await write(join(project, "supabase/functions/_shared/fresh.ts"), "export {};\n");
 
     const again = await yardJson(["install", "--workdir", project], { checkout: later });
     assert.deepEqual([again.added, again.replaced, again.removed], [[], [], []]);
