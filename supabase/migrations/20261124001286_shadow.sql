@@ -170,6 +170,10 @@ begin
     raise exception 'Cannot report on data type "%": unknown data type', coalesce(p_data_type, 'null')
       using errcode = 'SY008', hint = 'See select data_type from data_type_registry_v2';
   end if;
+  if coalesce(p_limit < 1, true) then
+    raise exception 'Cannot report on data type "%": limit is %, wanted 1 or more', p_data_type, coalesce(p_limit::text, 'null')
+      using errcode = 'SY016', hint = 'Leave it out for the newest 50';
+  end if;
   return query
     select r.symbol, d.item -> 'key', d.item ->> 'column', d.item ->> 'kind', d.item -> 'legacy', d.item -> 'queue',
            r.fetched_at, r.compared_at

@@ -242,6 +242,7 @@ begin
     return;
   end if;
   perform switchyard.report_resting_jobs();
+  perform switchyard.watch_coverage();
   -- A loop, because each type has a table of its own; in a block of its own, because the fault of one
   -- must not keep the others from being sampled.
   for v_type in

@@ -235,6 +235,7 @@ begin
   end if;
 
   perform switchyard.report_resting_jobs();
+  perform switchyard.watch_coverage();
 
   -- What was queued, or locked, in the moment in which its type was rolled back.
   return query
@@ -249,7 +250,7 @@ begin
 end
 $$;
 comment on function public.guard_migrations_v2() is
-  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate or freshness breaks its gate for breach_minutes, with a critical alert; lets the legacy jobs run when somebody has switched a v2 cron job off by hand; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
+  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate or freshness breaks its gate for breach_minutes, with a critical alert; lets the legacy jobs run when somebody has switched a v2 cron job off by hand; keeps an alert open for what nothing refreshes; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
 
 revoke all on function
   switchyard.error_breach(public.data_type_registry_v2),

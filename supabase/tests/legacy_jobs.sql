@@ -1,6 +1,6 @@
 -- How legacy cron jobs are found, and which are left alone.
 begin;
-select plan(49);
+select plan(56);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -61,7 +61,24 @@ select switchyard.set_stage('ratios-ttm', 'legacy');
 select is(pg_temp.job('daily-fetch-fmp-ratios-ttm'), 'paused', '… and stays as it was found');
 select is(pg_temp.note('ratios-ttm'), 'left paused: somebody had paused it before', '… which is reported again');
 select results_eq($$select rule, severity from switchyard.alerts where data_type = 'ratios-ttm' and resolved_at is null$$,
-  $$values ('legacy_job', 'critical')$$, '… and that nothing refreshes the type now is an alert');
+  $$values ('uncovered', 'critical')$$, '… and that nothing refreshes the type now is an alert');
+select is(switchyard.watch_coverage(), '{ratios-ttm}'::text[], '… as long as it is so');
+select results_eq($$select severity from switchyard.alerts where rule = 'uncovered' and resolved_at is null$$,
+  $$values ('critical')$$, '… and as severe as it was');
+select cron.alter_job(jobid, active := true) from cron.job where jobname = 'daily-fetch-fmp-ratios-ttm';
+select is(switchyard.watch_coverage(), '{}'::text[], 'once the job runs it is refreshed');
+select is((select count(*) from switchyard.alerts where rule = 'uncovered' and resolved_at is null), 0::bigint, '… and the alert is resolved');
+select cron.alter_job(jobid, active := false) from cron.job where jobname = 'daily-fetch-fmp-ratios-ttm';
+select is(array(select switchyard.uncovered_types()), '{ratios-ttm}'::text[], 'a type in legacy whose job somebody pauses is refreshed by nobody');
+select switchyard.watch_coverage();
+select is((select count(*) from switchyard.alerts where rule = 'uncovered' and resolved_at is null), 0::bigint, '… which is none of ours');
+select switchyard.set_stage('ratios-ttm', 'shadow');
+update switchyard.alerts set resolved_at = now() where resolved_at is null;
+select switchyard.watch_coverage();
+select results_eq($$select severity, message from switchyard.alerts where rule = 'uncovered' and resolved_at is null$$,
+  $$values ('warning', 'Nothing refreshes "ratios-ttm" in stage shadow: none of its legacy jobs is active')$$,
+  '… unless the type is on its way: then it is a warning, which keeps no gate shut');
+select switchyard.set_stage('ratios-ttm', 'legacy');
 
 -- No job at all.
 select cron.unschedule('yearly-fetch-fmp-revenue-segmentation');

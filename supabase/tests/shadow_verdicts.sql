@@ -1,6 +1,6 @@
 -- Each verdict of the comparison of fetched rows with those of the legacy jobs.
 begin;
-select plan(47);
+select plan(48);
 
 create table public.shade (
   symbol text not null, place text not null, price float8, label text, info jsonb,
@@ -159,6 +159,8 @@ select is(pg_temp.compare('shade-shared', 'I', '[{"place": "1", "symbol": "I", "
 select results_eq($$select matches, mismatches, inconclusive, waiting from switchyard.shadow_tally('shade-dated', now() - interval '1 hour')$$,
   $$values (4::bigint, 5::bigint, 3::bigint, 0::bigint)$$, 'the tally counts the verdicts');
 select throws_ok($$select public.shadow_report_v2('nonsense')$$, 'SY008', null, 'a report on an unknown data type is refused');
+select throws_ok($$select public.shadow_report_v2('shade', -1)$$, 'SY016',
+  'Cannot report on data type "shade": limit is -1, wanted 1 or more', '… and one of less than nothing');
 
 select * from finish();
 rollback;
