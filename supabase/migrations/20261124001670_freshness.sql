@@ -110,12 +110,13 @@ declare
   v_symbol text := case when p_type.symbol_column is null then '''GLOBAL''::text'
                         else format('t.%I::text', p_type.symbol_column) end;
 begin
+  -- That the vendor has nothing holds until it is to be asked again, and a TTL longer, as rows do.
   if p_type.stage in ('legacy', 'shadow') then
     -- The table is read as a whole: of most symbols nothing else is known.
     return format(
       $sql$
         select k.symbol, n.symbol is not null as has_rows, n.newest_at as refreshed_at,
-               coalesce(s.empty_until > $1, false) as is_empty
+               coalesce(s.empty_until > $1 - make_interval(secs => $3), false) as is_empty
           from (%1$s) as k
           left join (
             select %2$s as symbol, max(t.%3$I) as newest_at
@@ -139,7 +140,7 @@ begin
     $sql$
       with due as materialized (
         select k.symbol, greatest(nullif(s.last_checked_at, '-infinity'), k.since) as refreshed_at,
-               coalesce(s.empty_until > $1, false) as is_empty
+               coalesce(s.empty_until > $1 - make_interval(secs => $3), false) as is_empty
           from (%1$s) as k
           left join switchyard.refresh_state as s on s.data_type = %2$L and s.symbol = k.symbol
       ),
@@ -392,7 +393,7 @@ create function switchyard.baseline_freshness(
   p_data_type text,
   out p95_age_seconds double precision,
   out max_age_seconds double precision,
-  out stale_share double precision,
+  out share_without_rows double precision,
   out samples integer,
   out since timestamptz
 )
@@ -406,16 +407,16 @@ begin
   select percentile_disc(0.95) within group (order by f.p95_age_seconds),
          percentile_disc(0.95) within group (order by f.max_age_seconds),
          percentile_disc(0.95) within group (
-           order by f.stale_rows::double precision / nullif(f.symbols_known - f.left_out, 0)),
+           order by (f.symbols_known - f.left_out - f.rows)::double precision / nullif(f.symbols_known - f.left_out, 0)),
          count(*), min(f.sampled_at)
-    into p95_age_seconds, max_age_seconds, stale_share, samples, since
+    into p95_age_seconds, max_age_seconds, share_without_rows, samples, since
     from (
-      select s.p95_age_seconds, s.max_age_seconds, s.stale_rows, s.symbols_known, s.left_out, s.sampled_at
+      select s.p95_age_seconds, s.max_age_seconds, s.rows, s.symbols_known, s.left_out, s.sampled_at
         from switchyard.freshness_samples as s
        where s.data_type = p_data_type and s.stage in ('legacy', 'shadow')
       union all
       select (b.value ->> 'p95_age_seconds')::double precision, (b.value ->> 'max_age_seconds')::double precision,
-             (b.value ->> 'stale_rows')::integer, (b.value ->> 'symbols_known')::integer,
+             (b.value ->> 'rows')::integer, (b.value ->> 'symbols_known')::integer,
              (b.value ->> 'left_out')::integer, b.recorded_at
         from switchyard.baseline as b
        where b.kind = 'freshness' and b.subject = p_data_type and b.value ->> 'stage' in ('legacy', 'shadow')

@@ -149,8 +149,13 @@ declare
   v_most_age numeric := 60 * p_type.default_ttl_minutes * switchyard.gate_setting(p_type, 'most_age_ttls');
   v_since timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - interval '5 minutes');
   v_sample switchyard.freshness_samples;
+  v_judged integer;
+  v_without_rows integer;
+  v_of_unknown_age integer;
   v_baseline_p95 numeric;
+  v_baseline_share numeric;
   v_most_p95 numeric;
+  v_most_share numeric;
 begin
   select s.* into v_sample
     from switchyard.freshness_samples as s
@@ -158,39 +163,51 @@ begin
      and s.sampled_at > v_since
    order by s.sampled_at desc
    limit 1;
-  select b.p95_age_seconds into v_baseline_p95
+  v_judged := v_sample.symbols_known - v_sample.left_out;
+  v_without_rows := v_judged - v_sample.rows;
+  -- Very stale without being old: their rows have no time.
+  v_of_unknown_age := case when coalesce(v_sample.max_age_seconds <= v_most_age, true)
+                           then v_sample.very_stale_rows else 0 end;
+  select b.p95_age_seconds, b.share_without_rows into v_baseline_p95, v_baseline_share
     from switchyard.baseline_freshness(p_type.data_type) as b;
   -- A type that was always fresher than its TTL may use the TTL.
   v_most_p95 := greatest(v_baseline_p95 * switchyard.gate_setting(p_type, 'baseline_slack'),
                          60 * p_type.default_ttl_minutes);
+  v_most_share := greatest(v_baseline_share, switchyard.gate_setting(p_type, 'error_rate'));
   return (
     'freshness',
     coalesce(coalesce(v_sample.max_age_seconds, 0) <= v_most_age
+             and v_of_unknown_age = 0
+             and v_without_rows <= v_most_share * v_judged
              and (v_baseline_p95 is null or coalesce(v_sample.p95_age_seconds, 0) <= v_most_p95)
              and v_sample.sampled_at is not null, false),
     case
       when v_sample.sampled_at is null then 'no sample in the last 5 minutes'
-      when v_sample.max_age_seconds is null then 'no row that counts'
+      when v_judged = 0 then 'no row that counts'
       else concat_ws(', ',
-        format('oldest %s', switchyard.in_words(v_sample.max_age_seconds::numeric)),
-        format('95 %% within %s', switchyard.in_words(v_sample.p95_age_seconds::numeric)))
+        'oldest ' || switchyard.in_words(v_sample.max_age_seconds::numeric),
+        '95 % within ' || switchyard.in_words(v_sample.p95_age_seconds::numeric),
+        case when v_of_unknown_age > 0 then format('%s of unknown age', v_of_unknown_age) end,
+        case when v_without_rows > 0 then format('%s of %s symbols without rows', v_without_rows, v_judged) end)
     end,
     concat_ws(', ',
       format('oldest at most %s', switchyard.in_words(v_most_age)),
       case when v_baseline_p95 is null then 'no baseline was recorded'
-           else '95 % within ' || switchyard.in_words(v_most_p95) end),
+           else '95 % within ' || switchyard.in_words(v_most_p95) end,
+      case when v_without_rows > 0 then format('at most %s without rows', switchyard.percent(v_most_share)) end),
     case when v_sample.sampled_at is null then 'See select * from cron.job where jobname = ''sample-freshness-v2'''
          else format('See select * from switchyard.freshness_samples where data_type = %L order by sampled_at desc',
                      p_type.data_type) end,
     jsonb_build_object(
       'max_age_seconds', v_sample.max_age_seconds, 'p95_age_seconds', v_sample.p95_age_seconds,
       'stale_rows', v_sample.stale_rows, 'very_stale_rows', v_sample.very_stale_rows,
-      'most_age_seconds', v_most_age, 'most_p95_age_seconds', v_most_p95,
+      'judged_symbols', v_judged, 'symbols_without_rows', v_without_rows,
+      'most_age_seconds', v_most_age, 'most_p95_age_seconds', v_most_p95, 'most_share_without_rows', v_most_share,
       'baseline_p95_age_seconds', v_baseline_p95))::switchyard.gate_result;
 end
 $$;
 comment on function switchyard.gate_freshness(public.data_type_registry_v2) is
-  'Gate: in the latest sample no symbol is older than most_age_ttls TTLs, and 95 % are no older than in the baseline, with slack, or than the TTL.';
+  'Gate: in the latest sample no symbol is older than most_age_ttls TTLs, 95 % are no older than in the baseline, with slack, or than the TTL, and no more lack rows than in the baseline, or than error_rate allows.';
 
 create function switchyard.gate_queue_depth(p_type public.data_type_registry_v2)
 returns switchyard.gate_result

@@ -26,8 +26,8 @@ select is((select count(distinct recorded_at) from switchyard.baseline), 2::bigi
 delete from switchyard.baseline;
 select is((select samples from switchyard.baseline_freshness('profile')), 0, 'without samples there is nothing to compare with');
 insert into switchyard.freshness_samples (data_type, sampled_at, stage, symbols_known, left_out, rows, stale_rows, very_stale_rows, p50_age_seconds, p95_age_seconds, max_age_seconds, duration_ms)
-select 'profile', now() - make_interval(mins => n), case when n > 100 then 'live' else 'legacy' end, 10, 0, 10, 5, 0, n, n * 10, n * 20, 1 from generate_series(1, 200) as n;
-select results_eq($$select p95_age_seconds, max_age_seconds, stale_share, samples from switchyard.baseline_freshness('profile')$$,
+select 'profile', now() - make_interval(mins => n), case when n > 100 then 'live' else 'legacy' end, 10, 0, 5, 5, 0, n, n * 10, n * 20, 1 from generate_series(1, 200) as n;
+select results_eq($$select p95_age_seconds, max_age_seconds, share_without_rows, samples from switchyard.baseline_freshness('profile')$$,
   $$values (950::float8, 1900::float8, 0.5::float8, 100)$$, 'the baseline is almost the worst of the samples under the legacy jobs');
 insert into switchyard.baseline (kind, subject, value) select 'freshness', 'profile', to_jsonb(f) from switchyard.freshness_samples as f where f.data_type = 'profile' and f.p50_age_seconds = 100;
 delete from switchyard.freshness_samples;

@@ -1,6 +1,6 @@
 -- Samples of how old the data of each type is.
 begin;
-select plan(34);
+select plan(36);
 
 delete from public.supported_symbols;
 delete from realtime.subscription;
@@ -37,6 +37,11 @@ select is(pg_temp.told(), 'known 10, out 0, rows 9, stale 2, very stale 0, p50 7
 insert into switchyard.refresh_state (symbol, data_type, last_checked_at, empty_until)
 values ('FR-2', 'aged', now(), now() + interval '1 day'), ('FR-1', 'aged', now(), null);
 select is(pg_temp.told(), 'known 10, out 1, rows 9, stale 1, very stale 0, p50 700, p95 3660, max 3660', 'what the vendor has nothing for is left out; in legacy the checks of the queue say nothing');
+update switchyard.refresh_state set empty_until = now() - interval '59 minutes' where symbol = 'FR-2';
+select is((select left_out from pg_temp.sample()), 1, '… a TTL longer than until it is asked again');
+update switchyard.refresh_state set empty_until = now() - interval '61 minutes' where symbol = 'FR-2';
+select is((select left_out from pg_temp.sample()), 0, '… and no longer');
+update switchyard.refresh_state set empty_until = now() + interval '1 day' where symbol = 'FR-2';
 select switchyard.set_stage('aged', 'live', 'test');
 select is(pg_temp.told(), 'known 10, out 1, rows 9, stale 0, very stale 0, p50 600, p95 1000, max 1000', 'in live a check that found nothing new counts as a refresh');
 delete from public.aged where symbol = 'FR-3';

@@ -1,6 +1,6 @@
 -- Each gate: when it holds and when not, with the numbers that it saw.
 begin;
-select plan(64);
+select plan(66);
 
 create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
 returns text language sql as $$
@@ -149,6 +149,16 @@ select pg_temp.settings('{"soak_hours": 0, "baseline_slack": 2, "most_age_ttls":
 select is(pg_temp.gate('freshness'), 'does not hold: oldest 118 min, 95 % within 85 min / oldest at most 60 min, 95 % within 2 h 13 min',
   'a type may have its own measure');
 select pg_temp.settings('{"soak_hours": 0, "baseline_slack": 2}');
+
+update switchyard.freshness_samples set rows = 7, very_stale_rows = 1 where data_type = 'profile' and stage = 'canary';
+select is(pg_temp.gate('freshness'),
+  'does not hold: oldest 118 min, 95 % within 85 min, 1 of unknown age, 3 of 10 symbols without rows / oldest at most 2 h, 95 % within 2 h 13 min, at most 2.0 % without rows',
+  'nor may symbols lack their rows, or their rows a time');
+update switchyard.freshness_samples set rows = 7, very_stale_rows = 0 where data_type = 'profile';
+select is(pg_temp.gate('freshness'),
+  'holds: oldest 118 min, 95 % within 85 min, 3 of 10 symbols without rows / oldest at most 2 h, 95 % within 2 h 13 min, at most 30.0 % without rows',
+  '… unless they lacked them under the legacy jobs too');
+update switchyard.freshness_samples set rows = 10 where data_type = 'profile';
 
 -- queue_depth, quota, alerts
 select is(pg_temp.gate('queue_depth'), 'holds: 0 due jobs / at most 1000 due jobs', 'queue_depth holds while nothing is due');
