@@ -134,7 +134,7 @@ select is_empty($$select problem from public.registry_problems_v2 where data_typ
 insert into public.profiles (symbol) values ('ZY-1') on conflict do nothing;
 select is(switchyard.lists_symbols('profiles', 'symbol'), false, 'a list without any symbol of the table is another list');
 select results_eq($$select problem from public.registry_problems_v2 where data_type = 'profile' and problem like '%known_symbols_table%'$$,
-  $$values ('No symbol of public.profiles is in public.other_symbols, which known_symbols_table names, so nothing of it would be refreshed')$$,
+  $$values ('The symbols of public.profiles are not in public.other_symbols, which known_symbols_table names, so nothing of it would be refreshed')$$,
   'which is a problem of the type');
 insert into public.other_symbols values ('ZY-1');
 select is(switchyard.lists_symbols('profiles', 'symbol'), true, 'one symbol in common is enough');
