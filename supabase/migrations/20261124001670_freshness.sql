@@ -255,6 +255,8 @@ begin
          from (select f.sampled_at, f.duration_ms
                  from switchyard.freshness_samples as f
                 where f.data_type = r.data_type
+                  -- A clock that was set back leaves samples in the future.
+                  and f.sampled_at <= clock_timestamp()
                 order by f.sampled_at desc
                 limit 1) as last
         where last.sampled_at + make_interval(secs => last.duration_ms / 10.0 / v_percent) > clock_timestamp())

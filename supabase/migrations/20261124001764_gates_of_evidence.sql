@@ -161,6 +161,8 @@ begin
     from switchyard.freshness_samples as s
    where s.data_type = p_type.data_type
      and s.sampled_at > v_since
+     -- A clock that was set back leaves samples in the future.
+     and s.sampled_at <= clock_timestamp()
    order by s.sampled_at desc
    limit 1;
   v_judged := v_sample.symbols_known - v_sample.left_out;

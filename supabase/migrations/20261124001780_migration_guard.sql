@@ -61,7 +61,9 @@ begin
     into v_samples, v_breaches, v_found
     from switchyard.freshness_samples as s
    where s.data_type = p_type.data_type
-     and s.sampled_at > v_since;
+     and s.sampled_at > v_since
+     -- A clock that was set back leaves samples in the future.
+     and s.sampled_at <= clock_timestamp();
   if v_samples >= greatest(v_minutes - 1, 1) and v_breaches = v_samples then
     return format('freshness: %s older than %s TTLs for %s min, wanted at most %s',
                   v_found, switchyard.gate_setting(p_type, 'most_age_ttls'), v_minutes, switchyard.percent(v_most));

@@ -1,6 +1,6 @@
 -- Samples of how old the data of each type is.
 begin;
-select plan(36);
+select plan(37);
 
 delete from public.supported_symbols;
 delete from realtime.subscription;
@@ -99,6 +99,8 @@ update switchyard.freshness_samples set duration_ms = 60000 where data_type = 'a
 select is((select count(*) from public.sample_freshness_v2() where data_type = 'aged-world'), 0::bigint, 'one in legacy that takes long less often');
 update switchyard.freshness_samples set sampled_at = sampled_at - interval '51 minutes' where data_type = 'aged-world';
 select is((select count(*) from public.sample_freshness_v2() where data_type = 'aged-world'), 1::bigint, '… so that it takes no more than its part of the time');
+update switchyard.freshness_samples set sampled_at = sampled_at + interval '1 day' where data_type = 'aged-world';
+select is((select count(*) from public.sample_freshness_v2() where data_type = 'aged-world'), 1::bigint, '… and goes on after the clock was set back');
 drop table public.aged;
 select matches((select problem from public.sample_freshness_v2() where data_type = 'aged'), 'aged', 'a type that is broken has its problem told');
 select is((select count(*) from switchyard.queue_events where kind = 'freshness sample failed' and data_type = 'aged'), 1::bigint, '… as an event');

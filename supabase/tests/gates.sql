@@ -1,6 +1,6 @@
 -- Each gate: when it holds and when not, with the numbers that it saw.
 begin;
-select plan(66);
+select plan(67);
 
 create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
 returns text language sql as $$
@@ -133,6 +133,8 @@ select results_eq($$select finished, failed from switchyard.recent_outcomes('pro
 -- freshness
 select is(pg_temp.gate('freshness'), 'does not hold: no sample in the last 5 minutes / oldest at most 2 h, no baseline was recorded',
   'freshness wants a sample');
+select pg_temp.sample(1, 1, 'canary', '-1 hour');
+select matches(pg_temp.gate('freshness'), '^does not hold: no sample in the last 5 minutes', '… not one from before the clock was set back');
 select pg_temp.sample(7300, 3000, 'canary', '1 minute');
 select is(pg_temp.gate('freshness'),
   'does not hold: oldest 2 h 1 min, 95 % within 50 min / oldest at most 2 h, no baseline was recorded', 'no symbol may be older than two TTLs');
