@@ -56,6 +56,38 @@ comment on column switchyard.saved_cron_jobs.restored_job_id is
 comment on column switchyard.saved_cron_jobs.released_at is
   'When the job was brought back, or found to need no bringing back; null while Switchyard holds it.';
 
+create function switchyard.keep_saved_jobs()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_held text;
+begin
+  select string_agg(coalesce('"' || s.job_name || '"', 'job ' || s.job_id), ', ' order by s.id) into v_held
+    from switchyard.saved_cron_jobs as s
+   where s.released_at is null
+     and (tg_op = 'TRUNCATE' or s.id = old.id);
+  if v_held is not null then
+    raise exception 'Cannot delete what is saved of legacy cron jobs that are held: %', v_held
+      using errcode = 'SY028',
+            hint = 'It is the way back of their data types; roll these back first: select * from rollback_migration_v2(…)';
+  end if;
+  return old;
+end
+$$;
+comment on function switchyard.keep_saved_jobs() is
+  'Trigger: the saved definition of a legacy job stays while Switchyard holds the job (SY028).';
+
+create trigger keep_saved_job
+  before delete on switchyard.saved_cron_jobs
+  for each row execute function switchyard.keep_saved_jobs();
+
+create trigger keep_all_saved_jobs
+  before truncate on switchyard.saved_cron_jobs
+  for each statement execute function switchyard.keep_saved_jobs();
+
 create unique index a_job_is_held_once on switchyard.saved_cron_jobs (job_id) where released_at is null;
 
 create function switchyard.original_job_id(p_job_id bigint)
@@ -270,6 +302,7 @@ revoke all on table switchyard.cron_jobs, switchyard.saved_cron_jobs, switchyard
   from public, anon, authenticated, service_role;
 
 revoke all on function
+  switchyard.keep_saved_jobs(),
   switchyard.original_job_id(bigint),
   switchyard.owner(),
   switchyard.without_comments(text),
