@@ -228,12 +228,8 @@ function answer({ project, migration, sql, removal, removesCode, isDryRun }: {
     lines: [
       `Wrote ${migration} in ${project.folder}`,
       removesCode
-        ? `Removed ${
-          formatCount(remove.length)
-        } files and ${configKeys.length} keys of supabase/config.toml`
-        : `${
-          formatCount(remove.length)
-        } files and ${laterKeys} keys of supabase/config.toml can go as well: --functions removes them`,
+        ? `Removed ${filesAndKeys(remove.length, configKeys.length)}`
+        : `${filesAndKeys(remove.length, laterKeys)} can go as well: --functions removes them`,
       ...(removesCode
         ? []
         : secretKeys.map((key) =>
@@ -258,4 +254,10 @@ function answer({ project, migration, sql, removal, removesCode, isDryRun }: {
       ...byHand.map((line) => `  ${line}`),
     ],
   };
+}
+
+function filesAndKeys(files: number, keys: number): string {
+  const counted = (count: number, what: string) =>
+    `${formatCount(count)} ${what}${count === 1 ? "" : "s"}`;
+  return `${counted(files, "file")} and ${counted(keys, "key")} of supabase/config.toml`;
 }

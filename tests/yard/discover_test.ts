@@ -339,13 +339,26 @@ Deno.test("two lists of symbols: none is set, and each type goes by its own tabl
         insert into public.route_delays (route) values ('R1'), ('R2');
         select cron.schedule('readings', '*/10 * * * *',
           $job$select net.http_post('https://x.supabase.co/functions/v1/pull-station-readings')$job$);
-        select cron.schedule('delays', '*/10 * * * *',
-          $job$select net.http_post('https://x.supabase.co/functions/v1/pull-route-delays')$job$);
+        create function public.go(p_name text) returns bigint language sql set search_path = '' as
+          $$ select net.http_post('https://x.supabase.co/functions/v1/' || p_name) $$;
+        select cron.schedule('*/10 * * * *', $job$select public.go('pull-route-delays')$job$);
       `).simple();
       const found = await yardJson(["discover", "--db-url", url, "--workdir", folder, "--write"]);
       assert.equal(found.knownSymbols, null);
       assert.match(found.symbolNotes.join(), /only of some: .*stations \(station-readings\)/);
       assert.match(found.migration.sql, /set value = 'null' where name = 'known_symbols_table'/);
+      // Its table and symbols are sure; its job is one that no flag could pause.
+      const delays = found.proposals.find(({ dataType }: { dataType: string }) =>
+        dataType === "route-delays"
+      );
+      assert.equal(delays.confidence, "low");
+      assert.match(delays.notes.join(), /has no name, and calls it through public\.go, so no flag/);
+      await sql`
+        select cron.schedule('delays', '*/10 * * * *', command) from cron.job where jobname is null`;
+      await sql`select cron.unschedule(jobid) from cron.job where jobname is null`;
+      await Deno.remove(found.migration.path);
+      const named = await yardJson(["discover", "--db-url", url, "--workdir", folder, "--write"]);
+      assert.match(named.migration.sql, /array\['delays'\]/);
       const pushed = await push(folder, url);
       assert.equal(pushed.code, 0, pushed.stderr + pushed.stdout);
       const problems = await sql`

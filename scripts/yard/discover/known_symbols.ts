@@ -23,7 +23,9 @@ export function guessKnownSymbols(
     if (knownSymbolsTable !== null) doubtStrangers(withSymbols, tables, knownSymbolsTable);
     return { known: undefined, notes: [] };
   }
-  const sure = withSymbols.filter(({ confidence }) => confidence !== "low");
+  const sure = withSymbols.filter(({ table, symbolColumn }) =>
+    table.confidence !== "low" && symbolColumn.confidence !== "low"
+  );
   const voters = sure.length > 0 ? sure : withSymbols;
   if (voters.length === 0) return { known: null, notes: [] };
   const lists = tables.flatMap((list) => scoreList(list, voters, tables) ?? []);
