@@ -5,6 +5,7 @@ import { type Answer, defineCommand, RefusedError } from "./command.ts";
 import { DATABASE_OPTIONS, databaseUrl, withDatabase } from "./database.ts";
 import { oldNamesOf, suffixedNames } from "./finalize/names.ts";
 import { readApplied } from "./install.ts";
+import { DEFAULT_SHARED_FOLDER } from "./install_sources.ts";
 import { type Manifest, manifestFile, readManifest, writeManifest } from "./manifest.ts";
 import {
   nextVersions,
@@ -129,15 +130,10 @@ async function writeAnew(
   const sql = values.accept === undefined
     ? await Deno.readTextFile(join(project.folder, path))
     : await rewriteAccepted(project, migration, { accepted: values.accept, isDryRun });
-  const left = manifest ?? {
-    version: "",
-    dataTypes: "none",
-    sharedFolder: "_shared",
-    migrations: [],
-    files: {},
-    config: [],
-  };
-  const removal = await planCodeRemoval(project, left);
+  const removal = await planCodeRemoval(
+    project,
+    manifest ?? { sharedFolder: DEFAULT_SHARED_FOLDER, files: {}, config: [] },
+  );
   if (!isDryRun && removesCode) {
     await removeCode(project, removal, removesCode);
     if (manifest !== undefined) await forget({ project, manifest }, removal, removesCode);

@@ -17,7 +17,7 @@ import {
   withPlatform,
   write,
 } from "./projects.ts";
-import { push, yard, yardJson } from "./yard.ts";
+import { discover, push, yard, yardJson } from "./yard.ts";
 
 /** Function → table, symbol, timestamp and conflict columns, as the legacy system really has them. */
 const TRUTH: Record<string, [string, string | null, string, string]> = {
@@ -117,7 +117,7 @@ Deno.test("with the functions' code at hand all 13 guesses are right", () =>
     withPlatform(async ({ url }) => {
       await makeLegacyProject(folder);
       await applyLegacyBaseline(url);
-      const { proposals } = await yardJson(["discover", "--db-url", url, "--workdir", folder]);
+      const { proposals } = await discover(folder, url);
       assert.deepEqual(proposals.filter(isRight).length, 13);
       const prices = proposals.find((guess: Guessed) =>
         guess.functionName === "fetch-fmp-exchange-prices-api"
@@ -138,7 +138,7 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
       assert.equal(pushed.code, 0, pushed.stderr + pushed.stdout);
 
       const before = await readTree(folder);
-      const found = await yardJson(["discover", "--db-url", url, "--workdir", folder]);
+      const found = await discover(folder, url);
       const by = (name: string) =>
         found.proposals.find((guess: Guessed) => guess.functionName === name);
       const columns = (guess: Guessed) => [
@@ -234,14 +234,7 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
       assert.match(dry.stdout, /insert into public\.data_type_registry_v2/);
       assert.deepEqual(await readTree(folder), before, "a dry run writes nothing");
 
-      const { migration } = await yardJson([
-        "discover",
-        "--db-url",
-        url,
-        "--workdir",
-        folder,
-        "--write",
-      ]);
+      const { migration } = await discover(folder, url, "--write");
       const names = Object.keys(await readTree(folder)).filter((path) => path.endsWith(".sql"));
       assert.ok(migration.path.endsWith(names.sort().at(-1)!), "it is the newest migration");
       const again = await yard(["discover", "--db-url", url, "--workdir", folder, "--write"]);
@@ -269,7 +262,7 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
       assert.deepEqual({ ...busy }, { data_types: ["tide-forecast"], other_work: ["DELETE"] });
       await sql`select queue_refresh_if_not_exists_v2('H1', 'station-readings')`;
 
-      const rest = await yardJson(["discover", "--db-url", url, "--workdir", folder]);
+      const rest = await discover(folder, url);
       assert.deepEqual(rest.registered.length, 3);
       assert.deepEqual(
         rest.proposals.map(({ functionName }: Guessed) => functionName).sort(),
@@ -289,14 +282,7 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
         select cron.schedule('alarms', '*/20 * * * *',
           $job$select net.http_post('https://harbour.supabase.co/functions/v1/pull-buoy-alarms')$job$);
       `).simple();
-      const later = await yardJson([
-        "discover",
-        "--db-url",
-        url,
-        "--workdir",
-        folder,
-        "--write",
-      ]);
+      const later = await discover(folder, url, "--write");
       assert.notEqual(later.migration.path, migration.path, "a second migration follows the first");
       assert.doesNotMatch(
         later.migration.sql,
@@ -343,7 +329,7 @@ Deno.test("two lists of symbols: none is set, and each type goes by its own tabl
           $$ select net.http_post('https://x.supabase.co/functions/v1/' || p_name) $$;
         select cron.schedule('*/10 * * * *', $job$select public.go('pull-route-delays')$job$);
       `).simple();
-      const found = await yardJson(["discover", "--db-url", url, "--workdir", folder, "--write"]);
+      const found = await discover(folder, url, "--write");
       assert.equal(found.knownSymbols, null);
       assert.match(found.symbolNotes.join(), /only of some: .*stations \(station-readings\)/);
       assert.match(found.migration.sql, /set value = 'null' where name = 'known_symbols_table'/);
@@ -357,7 +343,7 @@ Deno.test("two lists of symbols: none is set, and each type goes by its own tabl
         select cron.schedule('delays', '*/10 * * * *', command) from cron.job where jobname is null`;
       await sql`select cron.unschedule(jobid) from cron.job where jobname is null`;
       await Deno.remove(found.migration.path);
-      const named = await yardJson(["discover", "--db-url", url, "--workdir", folder, "--write"]);
+      const named = await discover(folder, url, "--write");
       assert.match(named.migration.sql, /array\['delays'\]/);
       const pushed = await push(folder, url);
       assert.equal(pushed.code, 0, pushed.stderr + pushed.stdout);

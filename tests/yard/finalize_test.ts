@@ -17,7 +17,7 @@ import {
   pushTo,
 } from "./installed_project.ts";
 import { makeNewProject, readTree, withFolder, write } from "./projects.ts";
-import { yard, yardJson } from "./yard.ts";
+import { discover, yard, yardJson } from "./yard.ts";
 
 interface Finalizing extends RunningStack {
   /** The repository. */
@@ -185,7 +185,7 @@ Deno.test("names lose their suffix under a working processor, in an order withou
         "once it is applied nothing is left to accept",
       );
       const url = stack.databaseUrl;
-      const found = await yardJson(["discover", "--db-url", url, "--workdir", folder]);
+      const found = await discover(folder, url);
       assert.deepEqual(
         [found.proposals, found.unproposed, found.otherJobs],
         [[], [], 0],
@@ -195,14 +195,7 @@ Deno.test("names lose their suffix under a working processor, in an order withou
       await sql`
         select cron.schedule('weather', '*/5 * * * *',
           'select net.http_post(''https://x.supabase.co/functions/v1/fetch-weather-reports'')')`;
-      const { migration } = await yardJson([
-        "discover",
-        "--db-url",
-        url,
-        "--workdir",
-        folder,
-        "--write",
-      ]);
+      const { migration } = await discover(folder, url, "--write");
       assert.match(migration.sql, /insert into public\.data_type_registry \(/);
       await pushed(folder, stack);
       const [weather] = await sql`

@@ -33,6 +33,11 @@ export async function yardJson(args: readonly string[], options: RunOptions = {}
   return JSON.parse(stdout);
 }
 
+/** `discover` for a repository, which must succeed. */
+export function discover(folder: string, databaseUrl: string, ...options: string[]) {
+  return yardJson(["discover", "--db-url", databaseUrl, "--workdir", folder, ...options]);
+}
+
 /** Runs the Supabase CLI, without account and telemetry. */
 export async function supabase(
   args: readonly string[],

@@ -30,7 +30,7 @@ export interface CodeRemoval {
 /** Works out what can go. Changes nothing. */
 export async function planCodeRemoval(
   project: Project,
-  manifest: Manifest,
+  manifest: Pick<Manifest, "sharedFolder" | "files" | "config">,
 ): Promise<CodeRemoval> {
   const functionOf = (path: string) => /^supabase\/functions\/([^_/][^/]*)\//.exec(path)?.[1];
   const functions = new Set<string>();
