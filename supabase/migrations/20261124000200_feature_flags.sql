@@ -82,10 +82,12 @@ $$;
 comment on function switchyard.record_flag_change() is
   'Trigger: writes each change of a flag to switchyard.flag_changes.';
 
+-- Definer: who may change flags need not be able to read the registry.
 create function switchyard.keep_flags()
 returns trigger
 language plpgsql
 volatile
+security definer
 set search_path = ''
 as $$
 begin

@@ -77,7 +77,7 @@ comment on column public.data_type_registry_v2.staleness_function is
 comment on column public.data_type_registry_v2.condition_function is
   'Null, or a function in schema public, (text) → boolean: whether this symbol may be refreshed now. Where a function of the same name takes text[] and returns setof text, those of the symbols that may be, whole sets are asked of that one.';
 comment on column public.data_type_registry_v2.empty_recheck_minutes is
-  'How long "the vendor has nothing for this symbol" is believed.';
+  'How long "the vendor has nothing for this symbol" is believed; of a symbol that has rows no longer than the TTL.';
 comment on column public.data_type_registry_v2.priority is
   'Priority of scheduled refreshes of this type, 0 to 999; demand and manual jobs rank above (see the queue).';
 comment on column public.data_type_registry_v2.fetcher is
@@ -105,7 +105,7 @@ comment on column public.data_type_registry_v2.stage is
 comment on column public.data_type_registry_v2.stage_entered_at is
   'When the type came to its stage; the soak time counts from then.';
 comment on column public.data_type_registry_v2.shadow_rules is
-  'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), same_moment (columns that move all the time: where they differ within their tolerance, rows of equal source times are of different moments, and other differences decide nothing), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
+  'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), same_moment (columns that move all the time: where they differ within their tolerance, rows of equal source times are of different moments, and what other_moment allows decides nothing), other_moment (how far columns may be apart in such rows, like tolerances; numbers that are not listed 5 %, other columns not at all), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
 comment on column public.data_type_registry_v2.gate_settings is
   'Gates of this type that differ from the defaults: a JSON object whose keys are those of switchyard.settings that begin with gate_, without that.';
 
@@ -154,19 +154,20 @@ begin
         select format('shadow_rules has the unknown key "%s"', k.key) as sentence
           from jsonb_object_keys(p_rules) as k (key)
          where k.key not in ('ignore', 'volatile', 'same_moment', 'tolerances', 'known_differences',
-                             'comparable_minutes', 'source_lag_seconds', 'sample_percent')
+                             'other_moment', 'comparable_minutes', 'source_lag_seconds', 'sample_percent')
         union all
         select format('shadow_rules.%s is not an array of column names', wanted.key)
           from (values ('ignore'), ('volatile'), ('same_moment')) as wanted (key)
          where jsonb_typeof(p_rules -> wanted.key) <> 'array'
             or jsonb_path_exists(p_rules -> wanted.key, 'strict $[*] ? (@.type() != "string")', '{}', true)
         union all
-        select 'shadow_rules.tolerances is not an object of {"absolute": n} or {"relative": n} by column'
-         where jsonb_typeof(p_rules -> 'tolerances') <> 'object'
+        select format('shadow_rules.%s is not an object of {"absolute": n} or {"relative": n} by column', wanted.key)
+          from (values ('tolerances'), ('other_moment')) as wanted (key)
+         where jsonb_typeof(p_rules -> wanted.key) <> 'object'
             or exists (
               select 1
-                from jsonb_each(case when jsonb_typeof(p_rules -> 'tolerances') = 'object'
-                                     then p_rules -> 'tolerances' else '{}' end) as t
+                from jsonb_each(case when jsonb_typeof(p_rules -> wanted.key) = 'object'
+                                     then p_rules -> wanted.key else '{}' end) as t
                where not coalesce(
                        case when jsonb_typeof(t.value) = 'object'
                             then (select count(*) = 1
@@ -450,6 +451,7 @@ as
           union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'volatile')
           union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'same_moment')
           union all select 'shadow_rules', jsonb_object_keys(r.shadow_rules -> 'tolerances')
+          union all select 'shadow_rules', jsonb_object_keys(r.shadow_rules -> 'other_moment')
           union all select 'shadow_rules', jsonb_array_elements(r.shadow_rules -> 'known_differences') ->> 'column'
         ) as wanted
        where wanted.name is not null

@@ -317,6 +317,7 @@ declare
   v_before timestamptz;
   v_statement text;
 begin
+  perform switchyard.watch_queue();
   -- A loop over a few deletes. Partitions in which all is past its retention are dropped whole; here
   -- go the jobs of the state that is kept for less long, and what the default partition has caught.
   for what, v_statement, v_before in
@@ -368,7 +369,7 @@ begin
 end
 $$;
 comment on function public.prune_queue_history_v2() is
-  'Deletes what is past its retention (switchyard.settings): jobs by state, usage, events, processor runs, the ledger, outcomes of jobs, verdicts of gates, refused moves, resolved alerts, the run details of Switchyard''s own cron jobs, freshness samples and shadow results. Returns rows removed of each kind. Safe to call at any time. For postgres.';
+  'Deletes what is past its retention (switchyard.settings): jobs by state, usage, events, processor runs, the ledger, outcomes of jobs, verdicts of gates, refused moves, resolved alerts, the run details of Switchyard''s own cron jobs, freshness samples and shadow results. Looks after the queue too (switchyard.watch_queue). Returns rows removed of each kind. Safe to call at any time. For postgres.';
 
 create function public.compact_queue_v2()
 returns boolean

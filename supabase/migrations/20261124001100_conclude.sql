@@ -35,15 +35,21 @@ create table switchyard.job_outcomes (
   data_type text not null,
   finished_at timestamptz not null default clock_timestamp(),
   completed integer not null,
-  failed integer not null
+  failed integer not null,
+  emptied integer not null default 0
 );
 comment on table switchyard.job_outcomes is
   'How many jobs of a data type each settle completed and failed for good, manual and cancelled ones aside: what gates and the guard go by. Kept for outcome_retention_days.';
+comment on column switchyard.job_outcomes.emptied is
+  'Of the completed ones those for which the vendor had nothing though their symbols have rows.';
 
 create index job_outcomes_data_type_idx on switchyard.job_outcomes (data_type, finished_at);
 
 -- Planner settings: as for claims (switchyard.mark_jobs).
-create function switchyard.conclude_jobs(p_conclusions switchyard.job_conclusion[])
+create function switchyard.conclude_jobs(
+  p_conclusions switchyard.job_conclusion[],
+  p_emptied bigint[] default '{}'
+)
 returns void
 language plpgsql
 volatile
@@ -80,9 +86,10 @@ begin
               c.rows_written as final_rows, c.vendor_calls as added_calls, c.vendor_bytes as added_bytes
   ),
   counted as (
-    insert into switchyard.job_outcomes (data_type, completed, failed)
+    insert into switchyard.job_outcomes (data_type, completed, failed, emptied)
     select f.data_type, count(*) filter (where f.final_status = 'completed'),
-           count(*) filter (where f.final_status = 'failed')
+           count(*) filter (where f.final_status = 'failed'),
+           count(*) filter (where f.final_status = 'completed' and f.id = any (p_emptied))
       from finished as f
      where f.source <> 'manual' and f.final_error ->> 'code' is distinct from 'cancelled'
      group by f.data_type
@@ -102,8 +109,8 @@ begin
     from finished as f;
 end
 $$;
-comment on function switchyard.conclude_jobs(switchyard.job_conclusion[]) is
-  'Moves jobs on: back to pending in the live partition, or out of it into the partition of today, with their numbers into switchyard.job_outcomes. The caller holds their row locks and has checked their leases.';
+comment on function switchyard.conclude_jobs(switchyard.job_conclusion[], bigint[]) is
+  'Moves jobs on: back to pending in the live partition, or out of it into the partition of today, with their numbers into switchyard.job_outcomes. p_emptied: ids as switchyard.emptied_jobs has them. The caller holds their row locks and has checked their leases.';
 
 create function switchyard.retry_at(p_attempts integer)
 returns timestamptz
@@ -159,13 +166,13 @@ grant insert on table switchyard.job_outcomes to service_role;
 
 revoke all on function
   switchyard.with_error(jsonb, jsonb),
-  switchyard.conclude_jobs(switchyard.job_conclusion[]),
+  switchyard.conclude_jobs(switchyard.job_conclusion[], bigint[]),
   switchyard.retry_at(integer),
   switchyard.error_class_of(text)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.with_error(jsonb, jsonb),
-  switchyard.conclude_jobs(switchyard.job_conclusion[]),
+  switchyard.conclude_jobs(switchyard.job_conclusion[], bigint[]),
   switchyard.retry_at(integer),
   switchyard.error_class_of(text)
 to service_role;

@@ -103,7 +103,47 @@ $$;
 comment on function switchyard.stamp_processed_symbols(switchyard.held_result[]) is
   'Sets the column of the known symbols'' table that a type names (data_type_registry_v2.processed_column) for the symbols whose rows came in. Where the column or the right to it is missing, that is an event.';
 
-create function switchyard.note_refresh_state(p_results switchyard.held_result[])
+create function switchyard.emptied_jobs(p_results switchyard.held_result[])
+returns bigint[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_table_name text;
+  v_data_type text;
+  v_symbol_column text;
+  v_ids bigint[];
+  v_emptied bigint[] := '{}'::bigint[];
+begin
+  -- A loop over the one or two types of a batch for which the vendor had nothing: each has a table of its own.
+  for v_data_type, v_table_name, v_symbol_column in
+    select t.data_type, t.table_name, t.symbol_column
+      from public.data_type_registry_v2 as t
+     where t.data_type in (
+       select r.data_type from unnest(p_results) as r where r.outcome = 'empty' and r.destination = 'table')
+     order by t.data_type
+  loop
+    execute format(
+      $sql$
+        select array_agg(r.job_id)
+          from unnest($1) as r
+         where r.data_type = $2 and r.outcome = 'empty' and r.destination = 'table'
+           and exists (select 1 from public.%I as t where %s)
+      $sql$,
+      v_table_name,
+      case when v_symbol_column is null then 'true' else format('t.%I = r.symbol', v_symbol_column) end)
+      into v_ids
+      using p_results, v_data_type;
+    v_emptied := v_emptied || v_ids;
+  end loop;
+  return v_emptied;
+end
+$$;
+comment on function switchyard.emptied_jobs(switchyard.held_result[]) is
+  'Ids of the jobs for which the vendor had nothing though the table has rows of their symbols.';
+
+create function switchyard.note_refresh_state(p_results switchyard.held_result[], p_emptied bigint[] default '{}')
 returns void
 language plpgsql
 volatile
@@ -121,7 +161,10 @@ begin
            select md5(string_agg((e.item - t.timestamp_column)::text, ',' order by e.place))
              from jsonb_array_elements(r.rows) with ordinality as e (item, place)) end,
          case when r.outcome = 'empty'
-              then clock_timestamp() + make_interval(mins => t.empty_recheck_minutes) end,
+              then clock_timestamp() + make_interval(mins => case
+                -- It had rows before: rather a fault of the vendor than the truth.
+                when r.job_id = any (p_emptied) then least(t.empty_recheck_minutes, t.default_ttl_minutes)
+                else t.empty_recheck_minutes end) end,
          case when r.outcome = 'failed' then clock_timestamp() + interval '2 minutes' end,
          case when r.outcome = 'failed' then 1 else 0 end
     from unnest(p_results) as r
@@ -145,16 +188,18 @@ begin
                                      then s.consecutive_failures + 1 else 0 end;
 end
 $$;
-comment on function switchyard.note_refresh_state(switchyard.held_result[]) is
-  'Keeps switchyard.refresh_state true after a settle. Releases, parts, holds, collisions and missing parents say nothing about the symbol and are left out.';
+comment on function switchyard.note_refresh_state(switchyard.held_result[], bigint[]) is
+  'Keeps switchyard.refresh_state true after a settle. That the vendor has nothing is believed for empty_recheck_minutes; of symbols that have rows (p_emptied, see switchyard.emptied_jobs) no longer than for the TTL. Releases, parts, holds, collisions and missing parents say nothing about the symbol and are left out.';
 
 revoke all on function
   switchyard.note_covered_symbols(switchyard.held_result[]),
   switchyard.stamp_processed_symbols(switchyard.held_result[]),
-  switchyard.note_refresh_state(switchyard.held_result[])
+  switchyard.emptied_jobs(switchyard.held_result[]),
+  switchyard.note_refresh_state(switchyard.held_result[], bigint[])
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.note_covered_symbols(switchyard.held_result[]),
   switchyard.stamp_processed_symbols(switchyard.held_result[]),
-  switchyard.note_refresh_state(switchyard.held_result[])
+  switchyard.emptied_jobs(switchyard.held_result[]),
+  switchyard.note_refresh_state(switchyard.held_result[], bigint[])
 to service_role;

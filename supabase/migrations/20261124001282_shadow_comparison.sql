@@ -17,6 +17,22 @@ $$;
 comment on function switchyard.differing_part(jsonb, jsonb) is
   'Of two objects the keys of the first whose values differ; any other value whole.';
 
+create function switchyard.is_within(p_tolerance jsonb, p_legacy jsonb, p_queue jsonb)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(
+    case when jsonb_typeof(p_legacy) = 'number' and jsonb_typeof(p_queue) = 'number'
+         then abs(p_legacy::text::numeric - p_queue::text::numeric) <= coalesce(
+           (p_tolerance ->> 'absolute')::numeric,
+           (p_tolerance ->> 'relative')::numeric
+             * greatest(abs(p_legacy::text::numeric), abs(p_queue::text::numeric))) end, false)
+$$;
+comment on function switchyard.is_within(jsonb, jsonb, jsonb) is
+  'Whether two numbers are no further apart than {"absolute": n} or {"relative": n}, a share of the larger one, allows; false for other values.';
+
 create function switchyard.is_tolerated(
   p_rules jsonb,
   p_column text,
@@ -28,12 +44,7 @@ language sql
 immutable
 set search_path = ''
 as $$
-  select coalesce(
-           case when jsonb_typeof(p_legacy) = 'number' and jsonb_typeof(p_queue) = 'number'
-                then abs(p_legacy::text::numeric - p_queue::text::numeric) <= coalesce(
-                  (p_rules #>> array['tolerances', p_column, 'absolute'])::numeric,
-                  (p_rules #>> array['tolerances', p_column, 'relative'])::numeric
-                    * greatest(abs(p_legacy::text::numeric), abs(p_queue::text::numeric))) end, false)
+  select switchyard.is_within(p_rules #> array['tolerances', p_column], p_legacy, p_queue)
          or exists (
            select 1
              from jsonb_array_elements(p_rules -> 'known_differences') as k
@@ -101,7 +112,8 @@ comment on function switchyard.source_seconds_sql(public.data_type_registry_v2, 
 -- comparable_minutes of the fetch. Else it decides when legacy has refreshed the row since and says the
 -- same before and after: the vendor cannot have said otherwise in between. A column that moves by itself
 -- (volatile) agrees when it is as legacy had it before or after. Rows of one source time whose columns in
--- same_moment differ, by no more than they may, are of two moments: what else differs decides nothing.
+-- same_moment differ, by no more than they may, are of two moments: numbers that differ by no more than a
+-- moment explains (other_moment, else 5 %) decide nothing.
 create function switchyard.shadow_comparison_sql(p_type public.data_type_registry_v2)
 returns text
 language plpgsql
@@ -161,7 +173,10 @@ begin
         select j.id, j.row_key, c.name as column_name,
                switchyard.shadow_excerpt(switchyard.differing_part(j.legacy -> c.name, j.typed -> c.name)) as legacy,
                switchyard.shadow_excerpt(switchyard.differing_part(j.typed -> c.name, j.legacy -> c.name)) as queue,
-               j.is_comparable, j.has_moved, j.is_first_look, j.before, j.is_other_moment,
+               j.is_comparable, j.has_moved, j.is_first_look, j.before,
+               j.is_other_moment and switchyard.is_within(
+                 coalesce($5 #> array['other_moment', c.name], '{"relative": 0.05}'),
+                 j.legacy -> c.name, j.typed -> c.name) as is_other_moment,
                coalesce($5 -> 'volatile' ? c.name, false) as is_volatile,
                (select b.item
                   from jsonb_array_elements(j.before) as b (item)
@@ -186,7 +201,7 @@ begin
                       or (c.has_moved and coalesce(c.seen_before ->> 'kind' = 'different', false)
                           and c.seen_before -> 'legacy' = c.legacy)
                end as decides,
-               not (c.has_moved or c.is_other_moment) as waits, c.is_comparable
+               not (c.has_moved or c.is_other_moment) as waits, c.is_comparable, c.is_other_moment
           from cell as c
          -- What agreed at the first look has agreed, whatever the vendor says since.
          where c.is_first_look or c.seen_before is not null
@@ -204,7 +219,7 @@ begin
                  else false
                end,
                case j.state when 'newer' then true when 'extra' then not j.has_moved else false end,
-               j.is_comparable
+               j.is_comparable, false
           from judged as j
          where j.state not in ('same', 'of another symbol') and not (j.state = 'extra' and j.is_part)
         union all
@@ -215,7 +230,7 @@ begin
                      select 1
                        from jsonb_array_elements(r.before) as b (item)
                       where b.item -> 'key' = m.row_key and b.item ->> 'kind' = 'missing')),
-               m.row_at <= r.settled_at, false
+               m.row_at <= r.settled_at, false, false
           from result as r
          cross join lateral (
            select jsonb_build_object(%10$s) as row_key, switchyard.shadow_excerpt(to_jsonb(t)) as legacy,
@@ -231,7 +246,7 @@ begin
                   where b.item -> 'key' = m.row_key and b.item ->> 'kind' = 'missing'))
            and not exists (select 1 from ours as o where o.id = r.id and o.row_key = m.row_key)
         union all
-        select j.id, null, c.name, 'dropped', min((j.legacy -> c.name)::text)::jsonb, null, true, false, true
+        select j.id, null, c.name, 'dropped', min((j.legacy -> c.name)::text)::jsonb, null, true, false, true, false
           from judged as j
          cross join unnest($7) as c (name)
          where j.state not in ('extra', 'of another symbol')
@@ -247,6 +262,7 @@ begin
                count(f.id)::integer as difference_count,
                coalesce(bool_or(f.decides), false) as differs,
                coalesce(bool_or(f.waits), false) as waits,
+               coalesce(bool_and(f.is_other_moment), false) as is_other_moment,
                coalesce((array_agg(jsonb_strip_nulls(jsonb_build_object(
                    'key', f.row_key, 'column', f.column_name, 'kind', f.kind, 'decides', f.decides,
                    'comparable', f.is_comparable))
@@ -272,6 +288,7 @@ begin
              reason = case
                when v.verdict <> 'inconclusive' then null
                when v.difference_count = 0 then 'nothing to compare'
+               when v.is_other_moment then 'of another moment than the legacy row'
                when v.is_over then 'legacy did not refresh it in time'
                else 'legacy had other data before and after' end,
              compared_at = clock_timestamp(),
@@ -362,6 +379,7 @@ comment on function switchyard.compare_shadow(text, bigint[]) is
 
 revoke all on function
   switchyard.differing_part(jsonb, jsonb),
+  switchyard.is_within(jsonb, jsonb, jsonb),
   switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
   switchyard.shadow_columns(public.data_type_registry_v2),
   switchyard.source_seconds_sql(public.data_type_registry_v2, text),
@@ -370,6 +388,7 @@ revoke all on function
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.differing_part(jsonb, jsonb),
+  switchyard.is_within(jsonb, jsonb, jsonb),
   switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
   switchyard.shadow_columns(public.data_type_registry_v2),
   switchyard.source_seconds_sql(public.data_type_registry_v2, text),

@@ -79,6 +79,7 @@ declare
   v_has_parts boolean;
   v_has_shadow boolean;
   v_is_written boolean;
+  v_emptied bigint[] := '{}'::bigint[];
 begin
   if jsonb_typeof(p_results) is distinct from 'array' then
     raise exception 'Cannot settle jobs: the payload is %, wanted an array of results',
@@ -211,7 +212,10 @@ begin
     into v_conclusions
     from unnest(v_held) as h;
 
-  perform switchyard.conclude_jobs(v_conclusions);
+  if exists (select 1 from unnest(v_held) as h where h.outcome = 'empty' and h.destination = 'table') then
+    v_emptied := switchyard.emptied_jobs(v_held);
+  end if;
+  perform switchyard.conclude_jobs(v_conclusions, v_emptied);
   -- Hardly ever is there a job in parts.
   if v_has_parts or exists (select 1 from switchyard.job_progress) then
     perform switchyard.note_progress(v_results, v_held);
@@ -221,7 +225,7 @@ begin
   if not v_is_written then
     v_written := array(select h from unnest(v_held) as h where h.destination = 'table' order by h.position);
   end if;
-  perform switchyard.note_refresh_state(v_written);
+  perform switchyard.note_refresh_state(v_written, v_emptied);
   if exists (
     select 1
       from public.data_type_registry_v2 as t

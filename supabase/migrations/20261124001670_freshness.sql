@@ -21,7 +21,7 @@ comment on table switchyard.freshness_samples is
 comment on column switchyard.freshness_samples.symbols_known is
   'Symbols that are to be fresh, left_out included; 1 for global types.';
 comment on column switchyard.freshness_samples.left_out is
-  'Of these, such as the vendor has nothing for, and stale ones whose condition function says not now.';
+  'Of these, such as the vendor has nothing for and that have no rows, and stale ones whose condition function says not now.';
 comment on column switchyard.freshness_samples.rows is
   'Judged symbols that have rows.';
 comment on column switchyard.freshness_samples.stale_rows is
@@ -116,7 +116,7 @@ begin
     return format(
       $sql$
         select k.symbol, n.symbol is not null as has_rows, n.newest_at as refreshed_at,
-               coalesce(s.empty_until > $1 - make_interval(secs => $3), false) as is_empty
+               coalesce(n.symbol is null and s.empty_until > $1 - make_interval(secs => $3), false) as is_empty
           from (%1$s) as k
           left join (
             select %2$s as symbol, max(t.%3$I) as newest_at
@@ -150,11 +150,13 @@ begin
          where %6$s
          group by 1
       )
-      select d.symbol, case when n.symbol is not null then true
-                            else exists (select 1 from public.%5$I as t where %7$s) end as has_rows,
-             greatest(d.refreshed_at, n.newest_at) as refreshed_at, d.is_empty
+      select d.symbol, h.has_rows, greatest(d.refreshed_at, n.newest_at) as refreshed_at,
+             d.is_empty and not h.has_rows as is_empty
         from due as d
         left join newest as n on n.symbol = d.symbol
+       cross join lateral (
+         select case when n.symbol is not null then true
+                     else exists (select 1 from public.%5$I as t where %7$s) end as has_rows) as h
     $sql$,
     -- 1 judged symbols, 2 data type, 3 symbol of a row, 4 column that moves, 5 table, 6 rows of those without
     -- a fresh check, 7 rows of the symbol
@@ -242,8 +244,7 @@ begin
     return query select null::text, null::integer, null::double precision, 'another sample is being taken';
     return;
   end if;
-  perform switchyard.report_resting_jobs();
-  perform switchyard.watch_coverage();
+  perform switchyard.watch_queue();
   -- A loop, because each type has a table of its own; in a block of its own, because the fault of one
   -- must not keep the others from being sampled.
   for v_type in

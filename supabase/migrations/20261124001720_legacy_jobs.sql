@@ -119,6 +119,35 @@ $$;
 comment on function switchyard.owner() is
   'The role that installed Switchyard, as whom it changes cron jobs; only their owner may change them.';
 
+create function switchyard.cron_job_problems()
+returns table (job_name text, refreshes boolean, problem text)
+language plpgsql
+stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select own.job_name, own.refreshes,
+           format('"%s" %s', own.job_name, case
+             when j.jobid is null then coalesce(
+               (select format('belongs to role %s', o.username)
+                  from cron.job as o where o.jobname::text = own.job_name order by o.jobid limit 1), 'is not there')
+             when (j.schedule, j.command, j.database) is distinct from
+                  (own.schedule, own.command, current_database()::text) then 'was changed'
+             else 'is not active' end)
+      from switchyard.cron_jobs as own
+      left join cron.job as j on j.jobname::text = own.job_name and j.username = switchyard.owner()
+     where j.jobid is null
+        or not j.active
+        or (j.schedule, j.command, j.database) is distinct from
+           (own.schedule, own.command, current_database()::text)
+     order by own.job_name;
+end
+$$;
+comment on function switchyard.cron_job_problems() is
+  'Cron jobs of Switchyard that do not do their work: not there, of another role, with another schedule, command or database than in switchyard.cron_jobs, or not active. None while the queue runs.';
+
 create function switchyard.without_comments(p_command text)
 returns text
 language sql
@@ -202,6 +231,23 @@ $$;
 comment on function switchyard.types_served_by(text, text) is
   'Data types whose legacy job a cron job is: those that list its name, and those whose Edge Function its command calls.';
 
+create function switchyard.called_known_functions(p_command text)
+returns text[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return array(
+    select distinct f.function_name
+      from switchyard.functions_of_types() as f
+     where f.function_name = any (switchyard.called_functions(p_command))
+     order by f.function_name);
+end
+$$;
+comment on function switchyard.called_known_functions(text) is
+  'Of the Edge Functions that a cron command calls those that refresh a data type.';
+
 create function switchyard.other_statements(p_command text)
 returns text[]
 language sql
@@ -265,11 +311,8 @@ set search_path = ''
 as $$
 declare
   v_called text[] := switchyard.called_functions(p_command);
-  v_known text[];
+  v_known text[] := switchyard.called_known_functions(p_command);
 begin
-  select coalesce(array_agg(distinct f.function_name), '{}'::text[]) into v_known
-    from switchyard.functions_of_types() as f
-   where f.function_name = any (v_called);
   -- Who lists a job by its name has looked at it. One that calls no known function is a legacy job by
   -- its name alone.
   return array(select c.name from unnest(v_called) as c (name) where cardinality(v_known) > 0 and c.name <> all (v_known))
@@ -282,6 +325,47 @@ $$;
 comment on function switchyard.other_work_of(text, text) is
   'What a legacy job does besides refreshing data types: Edge Functions that no data type names, and, unless legacy_cron_jobs lists the job, other statements and calls. Such a job is never paused, because somebody may need the rest of it.';
 
+create function switchyard.does_work_of(
+  p_job_name text,
+  p_command text,
+  p_database text,
+  p_save switchyard.saved_cron_jobs
+)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_known text[] := switchyard.called_known_functions(p_save.command);
+  v_calls text[] := switchyard.other_calls(p_save.command);
+  v_types text[] := switchyard.types_served_by(p_save.job_name, p_save.command);
+begin
+  if p_database <> p_save.database then
+    return false;
+  end if;
+  if p_command = p_save.command and p_job_name is not distinct from p_save.job_name then
+    return true;
+  end if;
+  if v_types = '{}' then
+    v_types := p_save.data_types;
+  end if;
+  if v_known <> '{}' then
+    return switchyard.called_functions(p_command) @> v_known
+       and switchyard.types_served_by(p_job_name, p_command) @> v_types;
+  end if;
+  -- A legacy job by its name alone: it does the same when it calls the same SQL functions, or when what it
+  -- calls now is known to refresh the same types.
+  return switchyard.types_served_by(null, p_command) @> v_types
+      or (switchyard.types_served_by(p_job_name, p_command) @> v_types
+          and (regexp_replace(switchyard.without_comments(p_command), '\s+', '', 'g')
+                 = regexp_replace(switchyard.without_comments(p_save.command), '\s+', '', 'g')
+               or (v_calls <> '{}' and switchyard.other_calls(p_command) @> v_calls)));
+end
+$$;
+comment on function switchyard.does_work_of(text, text, text, switchyard.saved_cron_jobs) is
+  'Whether a cron job (name, command, database) refreshes all that a saved one refreshed: it calls the same Edge Functions, or SQL functions, and serves the same data types. Its name alone says nothing.';
+
 create view switchyard.legacy_jobs
 with (security_invoker = true)
 as
@@ -292,7 +376,10 @@ as
    cross join lateral (select switchyard.types_served_by(j.jobname::text, j.command) as data_types) as t
     left join switchyard.saved_cron_jobs as s on s.job_id = j.jobid and s.released_at is null
    where cardinality(t.data_types) > 0
-     and not exists (select 1 from switchyard.cron_jobs as own where own.job_name = j.jobname::text);
+     and not exists (
+       select 1
+         from switchyard.cron_jobs as own
+        where own.job_name = j.jobname::text and j.username = switchyard.owner());
 comment on view switchyard.legacy_jobs is
   'The legacy cron jobs that are there now, with the data types that each serves. save_id: Switchyard holds it paused. For the SQL editor.';
 
@@ -305,11 +392,14 @@ revoke all on function
   switchyard.keep_saved_jobs(),
   switchyard.original_job_id(bigint),
   switchyard.owner(),
+  switchyard.cron_job_problems(),
   switchyard.without_comments(text),
   switchyard.function_urls(text),
   switchyard.called_functions(text),
   switchyard.functions_of_types(),
   switchyard.types_served_by(text, text),
+  switchyard.called_known_functions(text),
+  switchyard.does_work_of(text, text, text, switchyard.saved_cron_jobs),
   switchyard.other_statements(text),
   switchyard.other_calls(text),
   switchyard.other_work_of(text, text)

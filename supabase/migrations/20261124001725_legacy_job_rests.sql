@@ -9,16 +9,11 @@ as $$
 begin
   return public.is_feature_enabled('use_queue_system')
      and public.is_feature_enabled('use_new_staleness_check')
-     and not exists (
-       select 1
-         from switchyard.cron_jobs as own
-        where own.refreshes
-          and not exists (
-            select 1 from cron.job as j where j.jobname::text = own.job_name and j.active));
+     and not exists (select 1 from switchyard.cron_job_problems() as p where p.refreshes);
 end
 $$;
 comment on function switchyard.queue_runs() is
-  'Whether the queue refreshes data types in stage live: use_queue_system and use_new_staleness_check are on and the cron jobs of Switchyard that refresh are active.';
+  'Whether the queue refreshes data types in stage live: use_queue_system and use_new_staleness_check are on and the cron jobs of Switchyard that refresh are there, unchanged and active.';
 
 create function switchyard.is_served_by_queue(p_data_type text)
 returns boolean
@@ -36,6 +31,27 @@ end
 $$;
 comment on function switchyard.is_served_by_queue(text) is
   'Whether the queue alone refreshes a data type, so that its legacy jobs may rest.';
+
+create function switchyard.lock_cron_job(p_job_id bigint)
+returns cron.job
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_job cron.job;
+begin
+  select j.* into v_job from cron.job as j where j.jobid = p_job_id;
+  if v_job.username = current_user then
+    -- Changes nothing, but waits for a change that somebody has not committed yet.
+    perform cron.alter_job(job_id := p_job_id, database := v_job.database);
+    select j.* into v_job from cron.job as j where j.jobid = p_job_id;
+  end if;
+  return v_job;
+end
+$$;
+comment on function switchyard.lock_cron_job(bigint) is
+  'A cron job as it is, locked until the transaction ends when it is this role''s; null columns when it is gone.';
 
 create function switchyard.save_cron_job(p_job_id bigint, p_data_types text[])
 returns bigint
@@ -106,50 +122,44 @@ volatile
 set search_path = ''
 as $$
 declare
+  v_found cron.job := switchyard.lock_cron_job(p_save.job_id);
+  v_is_it boolean;
+  v_was_changed boolean;
   v_job switchyard.legacy_jobs;
-  v_active boolean;
-  v_owner text;
-  v_was_changed boolean := false;
   v_restored_job_id bigint;
   v_action text;
   v_note text;
 begin
-  select j.active, j.username,
-         (j.jobname::text, j.schedule, j.command, j.database, j.username)
-           is distinct from (p_save.job_name, p_save.schedule, p_save.command, p_save.database, p_save.username)
-    into v_active, v_owner, v_was_changed
-    from cron.job as j
-   where j.jobid = p_save.job_id;
-  select l.* into v_job from switchyard.legacy_jobs as l where l.job_id = p_save.job_id;
+  v_is_it := coalesce(
+    switchyard.does_work_of(v_found.jobname::text, v_found.command, v_found.database, p_save), false);
+  v_was_changed := v_is_it
+    and (v_found.jobname::text, v_found.schedule, v_found.command, v_found.username)
+        is distinct from (p_save.job_name, p_save.schedule, p_save.command, p_save.username);
 
-  -- Unchanged it is the legacy job still, even when the registry no longer says so.
-  if v_active and (v_job.job_id is not null or not v_was_changed) then
+  if v_found.active and v_is_it then
     v_action := 'was active already';
-  elsif v_owner is not null and not p_save.found_active then
+  elsif v_found.jobid is not null and not p_save.found_active then
     v_action := 'left paused';
     v_note := 'somebody had paused it before';
-  elsif v_owner is null and p_save.is_scheduled and not p_save.found_active then
+  elsif v_found.jobid is null and p_save.is_scheduled and not p_save.found_active then
     v_action := 'left out';
     v_note := 'somebody had paused it before and has removed it since';
-  elsif v_owner = current_user and (v_job.job_id is not null or not v_was_changed) then
+  elsif v_found.username = current_user and v_is_it then
     perform cron.alter_job(job_id := p_save.job_id, active := true);
     v_action := 'resumed';
   else
     -- Gone, or no longer ours, or made into something else. Something newer may have taken its place.
     v_note := case
-      when v_owner is null then case when p_save.is_scheduled then 'somebody had removed it' end
-      when v_job.job_id is null then format('job %s does something else now and was left alone', p_save.job_id)
-      else format('job %s belongs to role %s now and was left alone', p_save.job_id, v_owner)
+      when v_found.jobid is null then case when p_save.is_scheduled then 'somebody had removed it' end
+      when not v_is_it then format('job %s does something else now and was left alone', p_save.job_id)
+      else format('job %s belongs to role %s now and was left alone', p_save.job_id, v_found.username)
     end;
     select l.* into v_job
       from switchyard.legacy_jobs as l
      -- Not one that was there beside it, and has a newer id because it was scheduled anew.
      where switchyard.original_job_id(l.job_id) > p_save.newest_job_id
        and l.job_id <> p_save.job_id
-       and l.data_types && p_save.data_types
-       and (l.job_name = p_save.job_name
-            or (switchyard.called_functions(p_save.command) <> '{}'
-                and switchyard.called_functions(l.command) @> switchyard.called_functions(p_save.command)))
+       and switchyard.does_work_of(l.job_name, l.command, l.database, p_save)
        and (l.active or l.username = current_user)
      order by l.active desc, l.job_name = p_save.job_name desc nulls last, l.job_id
      limit 1;
@@ -181,7 +191,7 @@ begin
 end
 $$;
 comment on function switchyard.resume_legacy_job(switchyard.saved_cron_jobs) is
-  'Brings one held job back as it was found and releases its save. What somebody changed meanwhile stays; what is gone is scheduled anew, unless something newer does its work. Returns what it did.';
+  'Brings one held job back as it was found and releases its save. What somebody changed meanwhile stays; what is gone, or does its work no more, is scheduled anew, unless something newer does it. Returns what it did.';
 
 create function switchyard.rest_legacy_job(
   p_job_id bigint,
@@ -202,6 +212,9 @@ declare
   v_note text;
 begin
   select j.* into v_job from cron.job as j where j.jobid = p_job_id;
+  if v_job.active or p_unschedule or p_save.id is null then
+    v_job := switchyard.lock_cron_job(p_job_id);
+  end if;
   if v_job.jobid is null then
     if p_save.is_scheduled or p_unschedule then
       return null;
@@ -215,8 +228,10 @@ begin
       'job_id', v_job.jobid, 'job_name', p_save.job_name, 'action', 'scheduled anew, paused'));
   end if;
 
-  -- Somebody has made it into something else.
-  if switchyard.types_served_by(v_job.jobname::text, v_job.command) = '{}' then
+  -- Somebody has made it into something else. What was saved of it stays the way back.
+  if switchyard.types_served_by(v_job.jobname::text, v_job.command) = '{}'
+     or (p_save.id is not null
+         and not switchyard.does_work_of(v_job.jobname::text, v_job.command, v_job.database, p_save)) then
     return null;
   end if;
   v_other_work := switchyard.other_work_of(v_job.jobname::text, v_job.command);
@@ -341,6 +356,7 @@ comment on function switchyard.settle_legacy_jobs(text[]) is
 revoke all on function
   switchyard.queue_runs(),
   switchyard.is_served_by_queue(text),
+  switchyard.lock_cron_job(bigint),
   switchyard.save_cron_job(bigint, text[]),
   switchyard.schedule_saved_job(switchyard.saved_cron_jobs, boolean),
   switchyard.resume_legacy_job(switchyard.saved_cron_jobs),

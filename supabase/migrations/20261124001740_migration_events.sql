@@ -27,6 +27,37 @@ comment on column switchyard.migration_events.detail is
 
 create index migration_events_data_type_idx on switchyard.migration_events (data_type, occurred_at);
 
+create function switchyard.migration_key()
+returns bigint
+language sql
+immutable
+set search_path = ''
+as $$
+  select hashtext('switchyard.migration')::bigint
+$$;
+comment on function switchyard.migration_key() is 'Key of the advisory lock that switchyard.lock_migration takes.';
+
+create function switchyard.migration_holder(out pid integer, out who text)
+language sql
+stable
+set search_path = ''
+as $$
+  select l.pid, format('session %s (%s): %s for %s s', l.pid,
+           concat_ws(', ', a.usename, nullif(a.application_name, '')), coalesce(a.state, 'active'),
+           coalesce(round(extract(epoch from clock_timestamp() - a.xact_start)), 0))
+    from pg_catalog.pg_locks as l
+    left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+   where l.locktype = 'advisory'
+     and l.granted
+     and l.pid <> pg_backend_pid()
+     and l.objsubid = 1
+     and l.classid::bigint = (switchyard.migration_key() >> 32 & 4294967295)
+     and l.objid::bigint = (switchyard.migration_key() & 4294967295)
+   limit 1
+$$;
+comment on function switchyard.migration_holder() is
+  'The other session that changes flags or stages now, and what it does; nulls for none.';
+
 create function switchyard.lock_migration()
 returns void
 language plpgsql
@@ -34,7 +65,6 @@ volatile
 set search_path = ''
 as $$
 declare
-  c_key constant bigint := hashtext('switchyard.migration');
   v_holder record;
 begin
   -- With the snapshot of an older moment a move would not see what another one has just changed.
@@ -44,37 +74,54 @@ begin
       using errcode = 'SY018',
             hint = 'Do it in a transaction of its own: begin isolation level read committed';
   end if;
-  if pg_try_advisory_xact_lock(c_key) then
+  if pg_try_advisory_xact_lock(switchyard.migration_key()) then
     return;
   end if;
   -- Somebody's forgotten transaction must not look like a rollback that takes long.
-  select l.pid, a.usename, a.state, a.application_name,
-         round(extract(epoch from clock_timestamp() - a.xact_start)) as seconds
-    into v_holder
-    from pg_catalog.pg_locks as l
-    left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-   where l.locktype = 'advisory'
-     and l.granted
-     and l.objsubid = 1
-     and l.classid::bigint = (c_key >> 32 & 4294967295)
-     and l.objid::bigint = (c_key & 4294967295)
-   limit 1;
-  if found then
-    raise notice 'Waiting for session % (%), which changes flags or stages: % for % s', v_holder.pid,
-      concat_ws(', ', v_holder.usename, nullif(v_holder.application_name, '')),
-      coalesce(v_holder.state, 'active'), coalesce(v_holder.seconds, 0)
+  select h.* into v_holder from switchyard.migration_holder() as h;
+  if v_holder.pid is not null then
+    raise notice 'Waiting for the end of a transaction that changes flags or stages, of %', v_holder.who
       using hint = format('If it was forgotten: select pg_terminate_backend(%s)', v_holder.pid);
   end if;
-  perform pg_advisory_xact_lock(c_key);
+  perform pg_advisory_xact_lock(switchyard.migration_key());
 end
 $$;
 comment on function switchyard.lock_migration() is
   'Lets one transaction at a time change flags, stages and legacy jobs, until it ends. The first lock of each: so no two of them wait for each other. Who has to wait gets a notice of the session that it waits for. Raises SY018 in another isolation level than read committed.';
 
+create function switchyard.try_lock_migration()
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  v_holder record;
+begin
+  perform switchyard.lock_migration();
+  update switchyard.alerts as a
+     set resolved_at = clock_timestamp(), note = 'The transaction has ended'
+   where a.rule = 'migration_locked' and a.resolved_at is null;
+  return true;
+exception when lock_not_available then
+  select h.* into v_holder from switchyard.migration_holder() as h;
+  perform switchyard.open_alert(
+    'migration_locked', 'critical', null,
+    format('A transaction that changes flags or stages keeps data types from going back by themselves: %s; if it was forgotten, run select pg_terminate_backend(%s)',
+           coalesce(v_holder.who, 'it has just ended'), coalesce(v_holder.pid::text, '…')));
+  return false;
+end
+$$;
+comment on function switchyard.try_lock_migration() is
+  'As switchyard.lock_migration for what must not wait: false after 5 s, with a critical alert that names who holds the lock and is resolved when it is had again. For guard_migrations_v2 and the samples.';
+
+-- Definer: who may change a flag or a registry row need not have rights to anything else.
 create function switchyard.lock_migration_first()
 returns trigger
 language plpgsql
 volatile
+security definer
 set search_path = ''
 as $$
 begin
@@ -137,7 +184,10 @@ revoke all on table switchyard.migration_events from public, anon, authenticated
 grant select on table switchyard.migration_events to service_role;
 
 revoke all on function
+  switchyard.migration_key(),
+  switchyard.migration_holder(),
   switchyard.lock_migration(),
+  switchyard.try_lock_migration(),
   switchyard.lock_migration_first(),
   switchyard.write_migration_event(text, text, text, text, text, jsonb)
 from public, anon, authenticated, service_role;

@@ -30,8 +30,16 @@ begin
   if tg_op = 'DELETE' then
     return old;
   end if;
-  if new.stage <> old.stage
-     and coalesce(current_setting('switchyard.moves_stage', true), '') <> old.data_type then
+  if coalesce(current_setting('switchyard.moves_stage', true), '') = old.data_type then
+    return new;
+  end if;
+  if new.stage_entered_at is distinct from old.stage_entered_at then
+    raise exception 'Cannot change stage_entered_at of "%": the soak time counts from it', old.data_type
+      using errcode = 'SY023',
+            hint = format('Set soak_hours in gate_settings, or run select * from advance_migration_v2(%L, null, true, ''…why…'')',
+                          old.data_type);
+  end if;
+  if new.stage <> old.stage then
     raise exception 'Cannot change the stage of "%" from % to % with an UPDATE: its legacy jobs and flag would not follow',
       old.data_type, old.stage, new.stage
       using errcode = 'SY023',
@@ -43,10 +51,10 @@ begin
 end
 $$;
 comment on function switchyard.keep_stage() is
-  'Trigger: a data type begins in legacy, changes its stage only by switchyard.set_stage, and is removed or renamed only in legacy and shadow (SY023).';
+  'Trigger: a data type begins in legacy, changes its stage, and the time of it, only by switchyard.set_stage, and is removed or renamed only in legacy and shadow (SY023).';
 
 create trigger keep_stage
-  before insert or delete or update of stage, data_type on public.data_type_registry_v2
+  before insert or delete or update of stage, stage_entered_at, data_type on public.data_type_registry_v2
   for each row execute function switchyard.keep_stage();
 
 create trigger keep_all_stages
@@ -59,20 +67,29 @@ language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  c_about constant text := 'The queue alone refreshes %s; its legacy jobs rest';
 begin
-  if tg_op in ('DELETE', 'UPDATE') then
-    delete from public.feature_flags as f where f.flag_name = 'use_queue_for_' || old.data_type;
-  end if;
-  if tg_op in ('INSERT', 'UPDATE') then
-    insert into public.feature_flags (flag_name, metadata)
-    values ('use_queue_for_' || new.data_type,
-            jsonb_build_object('about', format('The queue alone refreshes %s; its legacy jobs rest', new.data_type)));
-  end if;
+  case tg_op
+    when 'DELETE' then
+      delete from public.feature_flags as f where f.flag_name = 'use_queue_for_' || old.data_type;
+    when 'INSERT' then
+      insert into public.feature_flags (flag_name, metadata)
+      values ('use_queue_for_' || new.data_type, jsonb_build_object('about', format(c_about, new.data_type)));
+    else
+      update public.feature_flags as f
+         set flag_name = 'use_queue_for_' || new.data_type,
+             metadata = case f.metadata ->> 'about'
+               when format(c_about, old.data_type)
+               then f.metadata || jsonb_build_object('about', format(c_about, new.data_type))
+               else f.metadata end
+       where f.flag_name = 'use_queue_for_' || old.data_type;
+  end case;
   return null;
 end
 $$;
 comment on function switchyard.keep_type_flag() is
-  'Trigger: each data type has its flag use_queue_for_<data type>, which is on in stage live and retired.';
+  'Trigger: each data type has its flag use_queue_for_<data type>, which is on in stage live and retired, and is renamed with it.';
 
 create trigger keep_type_flag
   after insert or delete on public.data_type_registry_v2

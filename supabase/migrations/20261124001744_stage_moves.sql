@@ -130,22 +130,23 @@ begin
   update switchyard.alerts as a
      set resolved_at = clock_timestamp(), note = 'It is refreshed again'
    where a.rule = 'uncovered' and a.resolved_at is null and a.data_type <> all (v_uncovered);
-  -- Only a warning: somebody has paused the jobs, and may want the queue to take over. What is in legacy
-  -- is none of ours.
+  -- Before live only a warning: somebody has paused the jobs, and may want the queue to take over. What is
+  -- in legacy is none of ours.
   perform switchyard.open_alert(
-            'uncovered', 'warning', r.data_type,
+            'uncovered', case when r.stage in ('live', 'retired') then 'critical' else 'warning' end, r.data_type,
             format('Nothing refreshes "%s" in stage %s: none of its legacy jobs is active', r.data_type, r.stage))
      from public.data_type_registry_v2 as r
     where r.data_type = any (v_uncovered) and r.stage <> 'legacy'
       and not exists (
         select 1
           from switchyard.alerts as a
-         where a.rule = 'uncovered' and a.data_type = r.data_type and a.resolved_at is null);
+         where a.rule = 'uncovered' and a.data_type = r.data_type and a.resolved_at is null
+           and (a.severity = 'critical' or r.stage not in ('live', 'retired')));
   return v_uncovered;
 end
 $$;
 comment on function switchyard.watch_coverage() is
-  'Opens a warning for each data type on its way that nothing refreshes, and resolves the alerts of those that are refreshed again. Returns the data types that nothing refreshes. Called by the guard and with each freshness sample.';
+  'Opens an alert for each data type on its way that nothing refreshes, critical in live and retired, and resolves the alerts of those that are refreshed again. Returns the data types that nothing refreshes.';
 
 create function switchyard.set_stage(
   p_data_type text,
@@ -318,7 +319,9 @@ begin
     raise exception 'Cannot move "%" from % to "%": wanted %', p_data_type, v_from_stage, v_to_stage,
       coalesce(switchyard.next_stage(v_from_stage), 'no further stage')
       using errcode = 'SY023',
-            hint = format('The way back is select * from rollback_migration_v2(%L)', p_data_type);
+            hint = case when switchyard.stage_rank(v_to_stage) is null
+                        then 'Leave p_to_stage out for the next stage'
+                        else format('The way back is select * from rollback_migration_v2(%L)', p_data_type) end;
   end if;
   if v_force and btrim(coalesce(p_reason, '')) = '' then
     raise exception 'Cannot force "%" to %: no reason was given', p_data_type, v_to_stage

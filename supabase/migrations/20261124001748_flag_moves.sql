@@ -107,6 +107,7 @@ as $$
 begin
   -- After the row is there: an INSERT … ON CONFLICT DO UPDATE of a flag that exists is an UPDATE.
   if new.flag_name ~ '^use_queue_for_'
+     and (tg_op = 'INSERT' or new.flag_name <> old.flag_name)
      and (new.enabled or not exists (
        select 1
          from public.data_type_registry_v2 as r
@@ -118,10 +119,10 @@ begin
 end
 $$;
 comment on function switchyard.check_new_flag() is
-  'Trigger: no use_queue_for_<data type> without its data type, and none that is on from the start (SY003).';
+  'Trigger: no use_queue_for_<data type> without its data type, neither made nor renamed to, and none that is on from the start (SY003).';
 
 create trigger check_new_flag
-  after insert on public.feature_flags
+  after insert or update of flag_name on public.feature_flags
   for each row execute function switchyard.check_new_flag();
 
 revoke all on function

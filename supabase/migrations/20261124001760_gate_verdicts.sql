@@ -6,6 +6,8 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('gate_least_sample_global', '5', 1, 1000000, 'The same for data types without symbols'),
   ('gate_match_rate', '0.995', 0, 1, 'Share of the comparisons in shadow that must match'),
   ('gate_error_rate', '0.02', 0, 1, 'Share of the finished jobs that may fail, and of the symbols that may be very stale before a data type is rolled back'),
+  ('gate_empty_rate', '0.1', 0, 1, 'Share of the finished jobs for which the vendor may have nothing though their symbols have rows'),
+  ('gate_conclusive_rate', '0.05', 0, 1, 'Share of the comparisons in shadow that must say something, match or mismatch'),
   ('gate_most_age_ttls', '2', 1, 1000, 'No symbol may be older than so many TTLs'),
   ('gate_baseline_slack', '1.25', 1, 1000, 'The age that 95 % of the symbols keep may be so many times that of the baseline'),
   ('gate_most_pending', '1000', 0, 10000000, 'Due jobs of the data type that may be pending'),
@@ -41,6 +43,7 @@ create function switchyard.in_words(p_seconds numeric)
 returns text
 language sql
 immutable
+strict
 set search_path = ''
 as $$
   select case
@@ -88,22 +91,21 @@ create function switchyard.recent_outcomes(
   p_since timestamptz,
   out finished integer,
   out failed integer,
-  out last_failed_at timestamptz
+  out emptied integer
 )
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
-  select coalesce(sum(o.completed + o.failed), 0), coalesce(sum(o.failed), 0),
-         max(o.finished_at) filter (where o.failed > 0)
-    into finished, failed, last_failed_at
+  select coalesce(sum(o.completed + o.failed), 0), coalesce(sum(o.failed), 0), coalesce(sum(o.emptied), 0)
+    into finished, failed, emptied
     from switchyard.job_outcomes as o
    where o.data_type = p_data_type and o.finished_at > p_since;
 end
 $$;
 comment on function switchyard.recent_outcomes(text, timestamptz) is
-  'How many jobs of a data type finished since a time, and how many of them failed; manual and cancelled ones aside.';
+  'How many jobs of a data type finished since a time, how many of them failed, and how many came back empty for symbols that have rows; manual and cancelled ones aside.';
 
 alter table switchyard.gate_verdicts enable row level security;
 revoke all on table switchyard.gate_verdicts

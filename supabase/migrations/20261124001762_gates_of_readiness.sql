@@ -29,10 +29,9 @@ declare
                          else switchyard.provider_refusal(p_type.provider) end;
   v_resting text;
 begin
-  select string_agg(format('cron job "%s" is not active', own.job_name), ', ' order by own.job_name)
+  select string_agg(format('cron job %s', p.problem), ', ' order by p.job_name)
     into v_resting
-    from switchyard.cron_jobs as own
-   where not exists (select 1 from cron.job as j where j.jobname::text = own.job_name and j.active);
+    from switchyard.cron_job_problems() as p;
   return (
     'flags', v_queue and v_staleness and v_resting is null and v_refusal is null,
     concat_ws(', ',
@@ -40,7 +39,7 @@ begin
       case when v_staleness then 'use_new_staleness_check on' else 'use_new_staleness_check off' end,
       case when v_queue and v_staleness then v_resting end, v_refusal),
     'both on, its cron jobs active, claims open',
-    case when v_queue and v_staleness and v_resting is not null then 'Run select switchyard.set_cron_jobs_active(true)'
+    case when v_queue and v_staleness and v_resting is not null then 'Run select switchyard.schedule_cron_jobs()'
          when v_queue and v_staleness
          then format('See select * from api_providers_v2 where provider = %L', p_type.provider)
          else 'Run update feature_flags set enabled = true where flag_name in (''use_queue_system'', ''use_new_staleness_check'')' end,
@@ -140,18 +139,24 @@ stable
 set search_path = ''
 as $$
 declare
+  -- What passes while the queue is switched off is proof of nothing.
+  v_since timestamptz := greatest(p_type.stage_entered_at, (
+    select max(e.occurred_at) from switchyard.migration_events as e where e.kind = 'flags'));
   -- A clock that was set back must not make it negative.
-  v_seconds numeric := greatest(0, extract(epoch from clock_timestamp() - p_type.stage_entered_at));
+  v_seconds numeric := greatest(0, extract(epoch from clock_timestamp() - v_since));
   v_wanted numeric := 3600 * switchyard.gate_setting(p_type, 'soak_hours');
 begin
   return (
-    'soak_time', v_seconds >= v_wanted, switchyard.in_words(v_seconds), switchyard.in_words(v_wanted),
+    'soak_time', v_seconds >= v_wanted,
+    switchyard.in_words(v_seconds)
+      || case when v_since > p_type.stage_entered_at then ' since the queue was switched' else '' end,
+    switchyard.in_words(v_wanted),
     'Wait, or change soak_hours in gate_settings',
     jsonb_build_object('seconds', round(v_seconds), 'wanted_seconds', v_wanted))::switchyard.gate_result;
 end
 $$;
 comment on function switchyard.gate_soak_time(public.data_type_registry_v2) is
-  'Gate: the data type has been in its stage for soak_hours.';
+  'Gate: the data type has been in its stage for soak_hours, and the queue has been on for as long.';
 
 revoke all on function
   switchyard.gate_registry(public.data_type_registry_v2),

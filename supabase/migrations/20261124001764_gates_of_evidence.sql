@@ -1,7 +1,7 @@
 -- Adds the gates that look at what the queue has done: sample, match_rate, error_rate, freshness,
 -- queue_depth, quota, alerts.
 
-create function switchyard.canary_symbols(p_type public.data_type_registry_v2, p_most integer)
+create function switchyard.share_symbols(p_type public.data_type_registry_v2, p_most integer)
 returns integer
 language plpgsql
 stable
@@ -13,16 +13,17 @@ begin
   execute format(
     'select count(*)
        from (select 1 from (%s) as k (symbol)
-              where switchyard.destination(''canary'', $1, $2, k.symbol, ''scheduled'') = ''table''
+              where switchyard.destination($4, $1, $2, k.symbol, ''scheduled'') = ''table''
               limit $3) as s',
     switchyard.scheduled_symbols_sql(p_type))
     into v_count
-    using p_type.canary_percent, p_type.data_type, p_most;
+    using p_type.canary_percent, p_type.data_type, p_most,
+          case when p_type.stage in ('live', 'retired') then p_type.stage else 'canary' end;
   return v_count;
 end
 $$;
-comment on function switchyard.canary_symbols(public.data_type_registry_v2, integer) is
-  'How many symbols are in the canary share of a data type; counts no further than p_most.';
+comment on function switchyard.share_symbols(public.data_type_registry_v2, integer) is
+  'How many symbols are the queue''s: the canary share of a data type, all in live and retired; counts no further than p_most.';
 
 create function switchyard.nothing_to_compare(p_gate text)
 returns switchyard.gate_result
@@ -49,6 +50,7 @@ declare
               and (p_type.gate_settings ? 'least_sample_global' or not p_type.gate_settings ? 'least_sample')
          then 'least_sample_global' else 'least_sample' end);
   v_found integer;
+  v_outcomes record;
 begin
   if p_type.stage = 'shadow' and p_type.fetcher = 'edge-function' then
     return switchyard.nothing_to_compare('sample');
@@ -63,11 +65,33 @@ begin
       jsonb_build_object('comparisons', coalesce(v_found, 0), 'wanted', v_wanted))::switchyard.gate_result;
   end if;
 
+  if p_type.stage = 'live' then
+    -- By symbols, not by jobs: of a type with a TTL of a month those of the canary may be all there were.
+    v_wanted := least(v_wanted, switchyard.share_symbols(p_type, v_wanted));
+    select count(*) into v_found
+      from (
+        select 1
+          from switchyard.refresh_state as s
+         where s.data_type = p_type.data_type
+           and s.empty_until is null
+           and s.last_checked_at > (
+             select max(e.occurred_at)
+               from switchyard.migration_events as e
+              where e.kind = 'stage' and e.data_type = p_type.data_type
+                and e.from_stage in ('legacy', 'shadow'))
+         limit v_wanted) as refreshed;
+    return (
+      'sample', v_found >= v_wanted, format('%s symbols refreshed by the queue', v_found),
+      format('%s symbols', v_wanted), 'Wait for more',
+      jsonb_build_object('symbols', v_found, 'wanted', v_wanted))::switchyard.gate_result;
+  end if;
+
   -- Each symbol of a small share is fetched once in its TTL: one job of each will do.
-  v_wanted := least(v_wanted, greatest(switchyard.canary_symbols(p_type, v_wanted),
+  v_wanted := least(v_wanted, greatest(switchyard.share_symbols(p_type, v_wanted),
                                        switchyard.gate_setting(p_type, 'least_sample_global')));
-  select least(o.finished - o.failed, v_wanted) into v_found
+  select o.* into v_outcomes
     from switchyard.recent_outcomes(p_type.data_type, p_type.stage_entered_at) as o;
+  v_found := least(v_outcomes.finished - v_outcomes.failed - v_outcomes.emptied, v_wanted);
   return (
     'sample', v_found >= v_wanted, format('%s completed jobs', v_found), format('%s completed jobs', v_wanted),
     format('Wait for more, or raise canary_percent (%s %% now)', p_type.canary_percent),
@@ -76,7 +100,7 @@ begin
 end
 $$;
 comment on function switchyard.gate_sample(public.data_type_registry_v2) is
-  'Gate: enough was seen to judge by: comparisons in shadow; later completed jobs, one for each symbol of the share if that is fewer than least_sample.';
+  'Gate: enough was seen to judge by: comparisons in shadow; in canary completed jobs, one for each symbol of the share if that is fewer than least_sample; in live symbols that the queue has refreshed since the type left shadow. Jobs for which the vendor had nothing, though their symbols have rows, do not count.';
 
 create function switchyard.gate_match_rate(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -86,27 +110,55 @@ set search_path = ''
 as $$
 declare
   v_wanted numeric := switchyard.gate_setting(p_type, 'match_rate');
+  v_least numeric := switchyard.gate_setting(p_type, 'conclusive_rate');
   v_matches bigint;
   v_mismatches bigint;
+  v_inconclusive bigint;
   v_rate numeric;
+  v_conclusive numeric;
 begin
   if p_type.fetcher = 'edge-function' then
     return switchyard.nothing_to_compare('match_rate');
   end if;
-  select t.matches, t.mismatches into v_matches, v_mismatches
+  select t.matches, t.mismatches, t.inconclusive into v_matches, v_mismatches, v_inconclusive
     from switchyard.shadow_tally(p_type.data_type, p_type.stage_entered_at) as t;
   v_rate := v_matches::numeric / nullif(v_matches + v_mismatches, 0);
+  v_conclusive := (v_matches + v_mismatches)::numeric / nullif(v_matches + v_mismatches + v_inconclusive, 0);
   return (
-    'match_rate', coalesce(v_rate >= v_wanted, false),
+    'match_rate', coalesce(v_rate >= v_wanted and v_conclusive >= v_least, false),
     coalesce(switchyard.percent(v_rate) || format(' (%s of %s)', v_matches, v_matches + v_mismatches),
-             'no comparison'),
-    switchyard.percent(v_wanted),
+             'no comparison')
+      || case when v_inconclusive > 0 then format(', %s inconclusive beside them', v_inconclusive) else '' end,
+    switchyard.percent(v_wanted)
+      || case when v_inconclusive > 0 then format(', %s of all conclusive', switchyard.percent(v_least)) else '' end,
     format('See select * from shadow_report_v2(%L)', p_type.data_type),
-    jsonb_build_object('matches', v_matches, 'mismatches', v_mismatches, 'wanted', v_wanted))::switchyard.gate_result;
+    jsonb_build_object('matches', v_matches, 'mismatches', v_mismatches, 'inconclusive', v_inconclusive,
+                       'wanted', v_wanted, 'wanted_conclusive', v_least))::switchyard.gate_result;
 end
 $$;
 comment on function switchyard.gate_match_rate(public.data_type_registry_v2) is
-  'Gate: what the queue fetched in shadow agrees with what the legacy jobs wrote.';
+  'Gate: what the queue fetched in shadow agrees with what the legacy jobs wrote, and enough of the comparisons say something.';
+
+create function switchyard.soaked_outcomes(
+  p_type public.data_type_registry_v2,
+  out finished integer,
+  out failed integer,
+  out emptied integer
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  select o.* into finished, failed, emptied
+    from switchyard.recent_outcomes(
+      p_type.data_type,
+      greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(hours => greatest(
+        1, switchyard.gate_setting(p_type, 'soak_hours')::integer)))) as o;
+end
+$$;
+comment on function switchyard.soaked_outcomes(public.data_type_registry_v2) is
+  'The outcomes of the jobs that finished in this stage, in the last soak_hours at most.';
 
 create function switchyard.gate_error_rate(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -119,11 +171,7 @@ declare
   v_outcomes record;
   v_rate numeric;
 begin
-  select o.* into v_outcomes
-    from switchyard.recent_outcomes(
-      p_type.data_type,
-      greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(hours => greatest(
-        1, switchyard.gate_setting(p_type, 'soak_hours')::integer)))) as o;
+  select o.* into v_outcomes from switchyard.soaked_outcomes(p_type) as o;
   v_rate := v_outcomes.failed::numeric / nullif(v_outcomes.finished, 0);
   return (
     'error_rate', coalesce(v_rate <= v_most, true),
@@ -138,6 +186,33 @@ end
 $$;
 comment on function switchyard.gate_error_rate(public.data_type_registry_v2) is
   'Gate: of the jobs that finished in this stage, in the last soak_hours at most, few failed.';
+
+create function switchyard.gate_empty_rate(p_type public.data_type_registry_v2)
+returns switchyard.gate_result
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_most numeric := switchyard.gate_setting(p_type, 'empty_rate');
+  v_outcomes record;
+  v_rate numeric;
+begin
+  select o.* into v_outcomes from switchyard.soaked_outcomes(p_type) as o;
+  v_rate := v_outcomes.emptied::numeric / nullif(v_outcomes.finished, 0);
+  return (
+    'empty_rate', coalesce(v_rate <= v_most, true),
+    coalesce(switchyard.percent(v_rate) || format(' (%s of %s jobs)', v_outcomes.emptied, v_outcomes.finished),
+             'no finished job'),
+    format('at most %s', switchyard.percent(v_most)),
+    format('See select s.symbol, s.last_checked_at from switchyard.refresh_state as s where s.data_type = %L and s.empty_until is not null',
+           p_type.data_type),
+    jsonb_build_object('emptied', v_outcomes.emptied, 'finished', v_outcomes.finished, 'most', v_most)
+  )::switchyard.gate_result;
+end
+$$;
+comment on function switchyard.gate_empty_rate(public.data_type_registry_v2) is
+  'Gate: of the jobs that finished in this stage, in the last soak_hours at most, few found that the vendor had nothing though their symbols have rows.';
 
 create function switchyard.gate_freshness(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -181,6 +256,9 @@ begin
     coalesce(coalesce(v_sample.max_age_seconds, 0) <= v_most_age
              and v_of_unknown_age = 0
              and v_without_rows <= v_most_share * v_judged
+             -- Where nothing has rows, or nothing counts though nothing is closed, nothing is fresh either.
+             and (v_sample.symbols_known = 0 or v_sample.rows > 0
+                  or (v_judged = 0 and p_type.condition_function is not null))
              and (v_baseline_p95 is null or coalesce(v_sample.p95_age_seconds, 0) <= v_most_p95)
              and v_sample.sampled_at is not null, false),
     case
@@ -284,11 +362,13 @@ comment on function switchyard.gate_alerts(public.data_type_registry_v2) is
   'Gate: no critical alert of the data type, or of the whole system, is open.';
 
 revoke all on function
-  switchyard.canary_symbols(public.data_type_registry_v2, integer),
+  switchyard.share_symbols(public.data_type_registry_v2, integer),
   switchyard.nothing_to_compare(text),
   switchyard.gate_sample(public.data_type_registry_v2),
   switchyard.gate_match_rate(public.data_type_registry_v2),
+  switchyard.soaked_outcomes(public.data_type_registry_v2),
   switchyard.gate_error_rate(public.data_type_registry_v2),
+  switchyard.gate_empty_rate(public.data_type_registry_v2),
   switchyard.gate_freshness(public.data_type_registry_v2),
   switchyard.gate_queue_depth(public.data_type_registry_v2),
   switchyard.gate_quota(public.data_type_registry_v2),

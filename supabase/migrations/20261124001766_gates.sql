@@ -11,9 +11,9 @@ as $$
     when 'canary' then array['registry', 'flags', 'stage', 'soak_time', 'sample', 'match_rate',
                              'error_rate', 'queue_depth', 'quota', 'alerts']
     when 'live' then array['registry', 'flags', 'stage', 'legacy_jobs', 'soak_time', 'sample',
-                           'error_rate', 'freshness', 'queue_depth', 'quota', 'alerts']
-    when 'retired' then array['registry', 'stage', 'legacy_jobs', 'soak_time', 'error_rate',
-                              'freshness', 'queue_depth', 'alerts']
+                           'error_rate', 'empty_rate', 'freshness', 'queue_depth', 'quota', 'alerts']
+    when 'retired' then array['registry', 'flags', 'stage', 'legacy_jobs', 'soak_time', 'sample',
+                              'error_rate', 'empty_rate', 'freshness', 'queue_depth', 'alerts']
     else '{}'::text[]
   end
 $$;
@@ -44,6 +44,7 @@ begin
       when 'sample' then switchyard.gate_sample(v_type)
       when 'match_rate' then switchyard.gate_match_rate(v_type)
       when 'error_rate' then switchyard.gate_error_rate(v_type)
+      when 'empty_rate' then switchyard.gate_empty_rate(v_type)
       when 'freshness' then switchyard.gate_freshness(v_type)
       when 'queue_depth' then switchyard.gate_queue_depth(v_type)
       when 'quota' then switchyard.gate_quota(v_type)

@@ -1,6 +1,6 @@
 -- Adds the guard, which rolls data types back by itself. Nothing calls it while use_queue_system is off.
 
-create function switchyard.error_breach(p_type public.data_type_registry_v2)
+create function switchyard.outcome_breach(p_type public.data_type_registry_v2)
 returns text
 language plpgsql
 stable
@@ -9,20 +9,24 @@ as $$
 declare
   v_minutes integer := switchyard.gate_setting(p_type, 'breach_minutes');
   v_most numeric := switchyard.gate_setting(p_type, 'error_rate');
+  v_most_emptied numeric := switchyard.gate_setting(p_type, 'empty_rate');
   v_least integer := switchyard.gate_setting(p_type, 'breach_least_failures');
   v_since timestamptz := clock_timestamp() - make_interval(mins => v_minutes);
   v_earliest timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - interval '1 day');
   v_finished integer;
   v_failed integer;
+  v_emptied integer;
   v_last_failed_at timestamptz;
+  v_last_emptied_at timestamptz;
 begin
   -- The jobs of the last minutes; of a type that is refreshed seldom the last 50, of a day at most. Old
   -- failures alone are no breach: the last one has to be of these minutes.
-  select sum(latest.completed + latest.failed), sum(latest.failed),
-         max(latest.finished_at) filter (where latest.failed > 0)
-    into v_finished, v_failed, v_last_failed_at
+  select sum(latest.completed + latest.failed), sum(latest.failed), sum(latest.emptied),
+         max(latest.finished_at) filter (where latest.failed > 0),
+         max(latest.finished_at) filter (where latest.emptied > 0)
+    into v_finished, v_failed, v_emptied, v_last_failed_at, v_last_emptied_at
     from (
-      select o.finished_at, o.completed, o.failed,
+      select o.finished_at, o.completed, o.failed, o.emptied,
              sum(o.completed + o.failed) over (order by o.finished_at desc) as up_to_here
         from switchyard.job_outcomes as o
        where o.data_type = p_type.data_type and o.finished_at > v_earliest
@@ -33,11 +37,16 @@ begin
                   switchyard.percent(v_failed::numeric / v_finished), v_failed, v_finished,
                   switchyard.percent(v_most));
   end if;
+  if v_emptied >= v_least and v_emptied > v_most_emptied * v_finished and v_last_emptied_at > v_since then
+    return format('empty_rate: %s (%s of %s jobs found nothing for symbols that have rows), wanted at most %s',
+                  switchyard.percent(v_emptied::numeric / v_finished), v_emptied, v_finished,
+                  switchyard.percent(v_most_emptied));
+  end if;
   return null;
 end
 $$;
-comment on function switchyard.error_breach(public.data_type_registry_v2) is
-  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures.';
+comment on function switchyard.outcome_breach(public.data_type_registry_v2) is
+  'What the breach of the error rate or of the empty rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, or found nothing for symbols that have rows than empty_rate allows, and no fewer than breach_least_failures.';
 
 create function switchyard.freshness_breach(p_type public.data_type_registry_v2)
 returns text
@@ -74,6 +83,39 @@ $$;
 comment on function switchyard.freshness_breach(public.data_type_registry_v2) is
   'What the breach of freshness is, or null: in every sample of the last breach_minutes more symbols were older than most_age_ttls TTLs than error_rate allows.';
 
+create function switchyard.sample_breach(p_type public.data_type_registry_v2)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_minutes integer := switchyard.gate_setting(p_type, 'breach_minutes');
+  v_since timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(mins => v_minutes));
+  v_failures integer;
+  v_message text;
+begin
+  select count(*), (array_agg(e.detail ->> 'message' order by e.id desc))[1]
+    into v_failures, v_message
+    from switchyard.queue_events as e
+   where e.kind = 'freshness sample failed'
+     and e.data_type = p_type.data_type
+     and e.occurred_at > v_since
+     and e.occurred_at <= clock_timestamp();
+  if v_failures >= greatest(v_minutes - 1, 1)
+     and not exists (
+       select 1
+         from switchyard.freshness_samples as s
+        where s.data_type = p_type.data_type and s.sampled_at > v_since and s.sampled_at <= clock_timestamp())
+  then
+    return format('freshness: its table could not be read for %s min: %s', v_minutes, v_message);
+  end if;
+  return null;
+end
+$$;
+comment on function switchyard.sample_breach(public.data_type_registry_v2) is
+  'What the breach is, or null, of a data type whose freshness could not be measured for breach_minutes: its table was renamed, for example, or its registry row is wrong.';
+
 create function switchyard.report_resting_jobs()
 returns text
 language plpgsql
@@ -84,16 +126,15 @@ declare
   v_resting text;
 begin
   -- With either flag off they rest on purpose.
-  select string_agg(format('"%s"', own.job_name), ', ' order by own.job_name)
+  select string_agg(p.problem, ', ' order by p.job_name)
     into v_resting
-    from switchyard.cron_jobs as own
+    from switchyard.cron_job_problems() as p
    where public.is_feature_enabled('use_queue_system')
-     and public.is_feature_enabled('use_new_staleness_check')
-     and not exists (select 1 from cron.job as j where j.jobname::text = own.job_name and j.active);
+     and public.is_feature_enabled('use_new_staleness_check');
   if v_resting is not null then
     perform switchyard.open_alert(
       'cron_job_rests', 'warning', null,
-      format('Cron jobs do not run though the queue is switched on: %s; run select switchyard.set_cron_jobs_active(true)', v_resting));
+      format('Cron jobs do not run as they should though the queue is switched on: %s; run select switchyard.schedule_cron_jobs()', v_resting));
   else
     update switchyard.alerts as a
        set resolved_at = clock_timestamp(), note = 'No cron job rests that should run'
@@ -103,7 +144,50 @@ begin
 end
 $$;
 comment on function switchyard.report_resting_jobs() is
-  'Keeps an alert open while a v2 cron job is not active though use_queue_system and use_new_staleness_check are on; returns their names, null for none. Called by the guard and, because the guard''s job may be the one that rests, with each freshness sample. For postgres.';
+  'Keeps an alert open while a v2 cron job is not as it should be though use_queue_system and use_new_staleness_check are on; returns what is wrong, null for nothing. For postgres.';
+
+create function switchyard.watch_queue()
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_report jsonb := '[]'::jsonb;
+begin
+  -- Somebody has switched a v2 cron job off by hand, or changed it: until a flag is switched on anew, legacy
+  -- takes over.
+  if not switchyard.queue_runs()
+     and exists (select 1 from switchyard.saved_cron_jobs as s where s.released_at is null and s.found_active)
+     and switchyard.try_lock_migration()
+  then
+    v_report := switchyard.settle_legacy_jobs();
+    if v_report <> '[]' then
+      perform switchyard.open_alert(
+        'queue_rests', 'critical', null,
+        format('The queue does not run: %s. The legacy jobs of all data types run again; to let the queue take over, run select switchyard.schedule_cron_jobs(), then switch use_queue_system off and on',
+               (select string_agg(p.problem, ', ' order by p.job_name)
+                  from switchyard.cron_job_problems() as p where p.refreshes)));
+      perform switchyard.write_migration_event(
+        'flags', null, null, null, 'Cron jobs of Switchyard that refresh do not run',
+        jsonb_build_object('automatic', true, 'legacy_jobs', v_report));
+    end if;
+  end if;
+  update switchyard.alerts as a
+     set resolved_at = clock_timestamp(), note = 'Somebody has switched the queue since'
+   where a.rule = 'queue_rests'
+     and a.resolved_at is null
+     and exists (
+       select 1
+         from switchyard.migration_events as e
+        where e.kind = 'flags' and not e.automatic and e.occurred_at > a.opened_at);
+  perform switchyard.report_resting_jobs();
+  perform switchyard.watch_coverage();
+  return jsonb_array_length(v_report);
+end
+$$;
+comment on function switchyard.watch_queue() is
+  'Lets the legacy jobs run while a cron job of Switchyard that refreshes does not, and keeps alerts open for that, for jobs that are not as they should be, and for what nothing refreshes. Returns how many legacy jobs were touched. Called by the guard and, because the guard''s job may be the one that rests, with each freshness sample and each clean-up of the history. For postgres.';
 
 create function switchyard.look_at_type(p_data_type text)
 returns text
@@ -125,7 +209,8 @@ begin
       p_only_changed := true);
   end if;
   if v_type.stage in ('canary', 'live') then
-    return coalesce(switchyard.error_breach(v_type), switchyard.freshness_breach(v_type));
+    return coalesce(switchyard.outcome_breach(v_type), switchyard.freshness_breach(v_type),
+                    switchyard.sample_breach(v_type));
   end if;
   return null;
 end
@@ -174,7 +259,7 @@ declare
   v_type record;
   v_breach text;
   v_broken text[] := '{}'::text[];
-  v_report jsonb;
+  v_resumed integer;
   v_action text;
 begin
   -- Loops with a block for each, because the fault of one type must not keep the others from being watched.
@@ -196,8 +281,11 @@ begin
     end;
   end loop;
 
-  if v_broken <> '{}' then
-    perform switchyard.lock_migration();
+  if v_broken <> '{}' and not switchyard.try_lock_migration() then
+    return query
+      select b.data_type, 'broken, but another transaction holds the lock on flags and stages'
+        from unnest(v_broken) as b (data_type);
+  elsif v_broken <> '{}' then
     for v_type in
       select r.data_type
         from public.data_type_registry_v2 as r
@@ -219,25 +307,10 @@ begin
     end loop;
   end if;
 
-  -- Somebody has switched a v2 cron job off by hand: until a flag is switched on anew, legacy takes over.
-  if not switchyard.queue_runs()
-     and exists (select 1 from switchyard.saved_cron_jobs as s where s.released_at is null and s.found_active)
-  then
-    perform switchyard.lock_migration();
-    v_report := switchyard.settle_legacy_jobs();
-    if v_report <> '[]' then
-      perform switchyard.open_alert(
-        'queue_rests', 'critical', null,
-        'Cron jobs of Switchyard that refresh are not all active: the legacy jobs of all data types run again');
-      perform switchyard.write_migration_event(
-        'flags', null, null, null, 'Cron jobs of Switchyard that refresh are not all active',
-        jsonb_build_object('automatic', true, 'legacy_jobs', v_report));
-      return query select null::text, format('legacy jobs run again, because the queue does not: %s', jsonb_array_length(v_report));
-    end if;
+  v_resumed := switchyard.watch_queue();
+  if v_resumed > 0 then
+    return query select null::text, format('legacy jobs run again, because the queue does not: %s', v_resumed);
   end if;
-
-  perform switchyard.report_resting_jobs();
-  perform switchyard.watch_coverage();
 
   -- What was queued, or locked, in the moment in which its type was rolled back.
   return query
@@ -252,12 +325,14 @@ begin
 end
 $$;
 comment on function public.guard_migrations_v2() is
-  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate or freshness breaks its gate for breach_minutes, with a critical alert; lets the legacy jobs run when somebody has switched a v2 cron job off by hand; keeps an alert open for what nothing refreshes; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
+  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate, empty rate or freshness breaks its gate for breach_minutes, with a critical alert; lets the legacy jobs run when somebody has switched a v2 cron job off by hand; keeps an alert open for what nothing refreshes; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
 
 revoke all on function
-  switchyard.error_breach(public.data_type_registry_v2),
+  switchyard.outcome_breach(public.data_type_registry_v2),
   switchyard.freshness_breach(public.data_type_registry_v2),
+  switchyard.sample_breach(public.data_type_registry_v2),
   switchyard.report_resting_jobs(),
+  switchyard.watch_queue(),
   switchyard.look_at_type(text),
   switchyard.answer_breach(text, text),
   public.guard_migrations_v2()

@@ -104,7 +104,8 @@ update public.data_type_registry_v2 as r
     -- The source time has seconds; volumes grow within them.
     ('quote', jsonb '{
        "comparable_minutes": 1, "source_lag_seconds": 60,
-       "same_moment": ["volume"], "tolerances": {"volume": {"relative": 0.001}}}'),
+       "same_moment": ["volume"], "tolerances": {"volume": {"relative": 0.001}},
+       "other_moment": {"change_percentage": {"absolute": 5}, "day_change": {"relative": 2}}}'),
     ('profile', jsonb '{
        "comparable_minutes": 5,
        "ignore": ["change"],

@@ -43,7 +43,7 @@ select is(pg_temp.own_jobs(), 'paused', 'use_presence_tracking has no part in th
 -- One flag of a type.
 select pg_temp.make_ready('profile');
 select throws_ok($$select pg_temp.set_flag('use_queue_for_profile', true)$$, 'SY024',
-  'Cannot move "profile" to live: 1 of 11 gates do not hold', 'use_queue_for_X fails while a gate does not hold');
+  'Cannot move "profile" to live: 1 of 12 gates do not hold', 'use_queue_for_X fails while a gate does not hold');
 select pg_temp.set_flag('use_queue_system', true);
 select lives_ok($$select pg_temp.set_flag('use_queue_for_profile', true)$$, 'it goes on when all hold');
 select is((select stage from public.data_type_registry_v2 where data_type = 'profile'), 'live', '… the type is live');

@@ -62,10 +62,12 @@ update public.data_type_registry_v2 set canary_percent = 0 where data_type = 'ag
 update public.feature_flags set metadata = '{"symbols": ["FR-5", "FR-6"]}' where flag_name = 'use_queue_for_aged';
 delete from switchyard.refresh_state where data_type = 'aged';
 select is(pg_temp.told(), 'known 2, out 0, rows 2, stale 0, very stale 0, p50 0, p95 0, max 0', 'of a canary the share is judged, from when it became one');
--- The trigger keeps the time of the stage: changed with its guard off, to tell the clock.
+-- As switchyard.set_stage may: to tell the clock.
 create function pg_temp.entered(p_ago interval) returns void language plpgsql as $$
 begin
+  perform set_config('switchyard.moves_stage', 'aged', true);
   update public.data_type_registry_v2 set stage_entered_at = clock_timestamp() - p_ago where data_type = 'aged';
+  perform set_config('switchyard.moves_stage', '', true);
 end $$;
 select pg_temp.entered('3 hours');
 insert into switchyard.refresh_state (symbol, data_type, last_checked_at) values ('FR-6', 'aged', now() - interval '10 minutes');

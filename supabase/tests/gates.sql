@@ -1,6 +1,6 @@
 -- Each gate: when it holds and when not, with the numbers that it saw.
 begin;
-select plan(67);
+select plan(88);
 
 create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
 returns text language sql as $$
@@ -25,7 +25,10 @@ create function pg_temp.settings(p_settings jsonb) returns void language sql as 
   update public.data_type_registry_v2 set gate_settings = p_settings where data_type = 'profile'
 $$;
 create function pg_temp.since(p_ago interval) returns void language sql as $$
-  update public.data_type_registry_v2 set stage_entered_at = clock_timestamp() - p_ago where data_type = 'profile'
+  select set_config('switchyard.moves_stage', 'profile', true);
+  update public.data_type_registry_v2 set stage_entered_at = clock_timestamp() - p_ago where data_type = 'profile';
+  update switchyard.migration_events set occurred_at = occurred_at - interval '30 days' where kind = 'flags';
+  select set_config('switchyard.moves_stage', '', true)
 $$;
 create function pg_temp.sample(p_max double precision, p_p95 double precision, p_stage text default 'canary', p_ago interval default '0')
 returns void language sql as $$
@@ -41,7 +44,7 @@ select is(switchyard.percent(0.98214), '98.2 %', '… and shares');
 select results_eq(
   $$select stage, switchyard.gates_for(stage) from unnest(array['legacy', 'shadow', 'retired']) with ordinality as s (stage, n) order by n$$,
   $$values ('legacy', '{}'::text[]), ('shadow', array['registry', 'legacy_jobs']),
-           ('retired', array['registry', 'stage', 'legacy_jobs', 'soak_time', 'error_rate', 'freshness', 'queue_depth', 'alerts'])$$,
+           ('retired', array['registry', 'flags', 'stage', 'legacy_jobs', 'soak_time', 'sample', 'error_rate', 'empty_rate', 'freshness', 'queue_depth', 'alerts'])$$,
   'each stage has its gates');
 
 -- registry
@@ -58,11 +61,15 @@ select is(pg_temp.gate('flags'),
   'holds: use_queue_system on, use_new_staleness_check on / both on, its cron jobs active, claims open', '… and holds then');
 select cron.alter_job(jobid, active := false) from cron.job where jobname = 'check-stale-data-v2';
 select matches(pg_temp.gate('flags'), '^does not hold: .*, cron job "check-stale-data-v2" is not active', '… unless a cron job does not run');
+select cron.alter_job(jobid, active := true, command := 'select 1') from cron.job where jobname = 'check-stale-data-v2';
+select matches(pg_temp.gate('flags'), '^does not hold: .*, cron job "check-stale-data-v2" was changed', '… or does something else');
 select switchyard.set_stage('quote', 'live');
 select results_eq($$select bool_and(active) from switchyard.legacy_jobs where 'quote' = any (data_types)$$, 'values (true)',
   '… and then the legacy jobs of a type that goes live go on');
 select switchyard.set_stage('quote', 'legacy');
-select cron.alter_job(jobid, active := true) from cron.job where jobname = 'check-stale-data-v2';
+select switchyard.schedule_cron_jobs();
+select is(pg_temp.gate('flags'),
+  'holds: use_queue_system on, use_new_staleness_check on / both on, its cron jobs active, claims open', '… until all are scheduled anew');
 
 select public.pause_data_type_v2('profile');
 select matches(pg_temp.gate('flags'), '^does not hold: .*, the data type is paused', '… nor while the data type is paused');
@@ -87,6 +94,9 @@ select pg_temp.since('23 hours 59 minutes');
 select is(pg_temp.gate('soak_time'), 'does not hold: 23 h 59 min / 24 h', '… to the minute');
 select pg_temp.since('24 hours');
 select is(pg_temp.gate('soak_time'), 'holds: 24 h / 24 h', '… and holds');
+update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+select is(pg_temp.gate('soak_time'), 'does not hold: 0 s since the queue was switched / 24 h', 'what passed before the queue was switched on does not count');
 select pg_temp.since('-3 hours');
 select is(pg_temp.gate('soak_time'), 'does not hold: 0 s / 24 h', 'a clock that was set back makes it short, never negative');
 select pg_temp.settings('{"soak_hours": 0}');
@@ -109,7 +119,16 @@ select pg_temp.finish(60, 'completed', 'scheduled', '2 hours');
 select is(pg_temp.gate('sample'), 'does not hold: 60 completed jobs / 100 completed jobs', 'neither manual jobs count nor those of an earlier stage');
 select pg_temp.finish(60);
 select is(pg_temp.gate('sample'), 'holds: 100 completed jobs / 100 completed jobs', 'enough is enough');
-select is((select switchyard.canary_symbols(r, 1000) from public.data_type_registry_v2 as r where data_type = 'profile'), 400,
+update switchyard.job_outcomes set emptied = 1 where ctid = (select min(ctid) from switchyard.job_outcomes where data_type = 'profile' and completed > 0);
+select is(pg_temp.gate('sample'), 'holds: 100 completed jobs / 100 completed jobs', 'of a hundred and twenty one may be of a symbol that came back empty');
+update switchyard.job_outcomes set emptied = 21 where emptied = 1;
+select is(pg_temp.gate('sample'), 'does not hold: 99 completed jobs / 100 completed jobs', '… not twenty-one');
+select is(pg_temp.gate('empty_rate'), 'does not hold: 17.5 % (21 of 120 jobs) / at most 10.0 %', '… which is too large a share as well');
+update switchyard.job_outcomes set emptied = 12 where emptied = 21;
+select is(pg_temp.gate('empty_rate'), 'holds: 10.0 % (12 of 120 jobs) / at most 10.0 %', '… a tenth is not');
+select is(pg_temp.gate('empty_rate', 'live', 'quote'), 'holds: no finished job / at most 10.0 %', 'without jobs nothing came back empty');
+update switchyard.job_outcomes set emptied = 0 where emptied > 0;
+select is((select switchyard.share_symbols(r, 1000) from public.data_type_registry_v2 as r where data_type = 'profile'), 400,
   'the share is counted over the known symbols');
 select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 5 completed jobs', 'a global type wants five');
 update public.data_type_registry_v2 set gate_settings = '{"least_sample": 20, "least_sample_global": 3}' where data_type = 'exchange-rates';
@@ -129,6 +148,9 @@ select is(pg_temp.gate('error_rate'), 'holds: 2.4 % (3 of 123 jobs) / at most 5.
 select is(pg_temp.gate('error_rate', 'live', 'quote'), 'holds: no finished job / at most 2.0 %', 'no job is no failure: sample is for that');
 select results_eq($$select finished, failed from switchyard.recent_outcomes('profile', clock_timestamp() - interval '10 hours')$$,
   'values (183, 3)', 'recent_outcomes counts since any time');
+select results_eq($$select o.finished, o.failed, o.emptied from public.data_type_registry_v2 as r cross join lateral switchyard.soaked_outcomes(r) as o
+                     where r.data_type = 'profile'$$,
+  'values (123, 3, 0)', '… soaked_outcomes in this stage');
 
 -- freshness
 select is(pg_temp.gate('freshness'), 'does not hold: no sample in the last 5 minutes / oldest at most 2 h, no baseline was recorded',
@@ -160,7 +182,17 @@ update switchyard.freshness_samples set rows = 7, very_stale_rows = 0 where data
 select is(pg_temp.gate('freshness'),
   'holds: oldest 118 min, 95 % within 85 min, 3 of 10 symbols without rows / oldest at most 2 h, 95 % within 2 h 13 min, at most 30.0 % without rows',
   '… unless they lacked them under the legacy jobs too');
-update switchyard.freshness_samples set rows = 10 where data_type = 'profile';
+update switchyard.freshness_samples set rows = 0, max_age_seconds = null, p95_age_seconds = null where data_type = 'profile';
+select is(pg_temp.gate('freshness'),
+  'does not hold: 10 of 10 symbols without rows / oldest at most 2 h, no baseline was recorded, at most 100.0 % without rows',
+  '… but where nothing has rows nothing is fresh');
+update switchyard.freshness_samples set left_out = 10 where data_type = 'profile';
+select is(pg_temp.gate('freshness'), 'does not hold: no row that counts / oldest at most 2 h, no baseline was recorded', 'nor where no row counts');
+update public.data_type_registry_v2 set condition_function = 'is_exchange_open_v2' where data_type = 'profile';
+select is(pg_temp.gate('freshness'), 'holds: no row that counts / oldest at most 2 h, no baseline was recorded', '… unless they are left out because their exchange is closed');
+update public.data_type_registry_v2 set condition_function = null where data_type = 'profile';
+update switchyard.freshness_samples set symbols_known = 0, left_out = 0 where data_type = 'profile';
+select is(pg_temp.gate('freshness'), 'holds: no row that counts / oldest at most 2 h, no baseline was recorded', '… or nobody looks at any');
 
 -- queue_depth, quota, alerts
 select is(pg_temp.gate('queue_depth'), 'holds: 0 due jobs / at most 1000 due jobs', 'queue_depth holds while nothing is due');
@@ -201,7 +233,17 @@ insert into switchyard.shadow_results (data_type, symbol, fetched_at, compared_a
 select 'profile', 'GA-' || n, clock_timestamp(), clock_timestamp(), case when n = 200 then 'mismatch' when n > 200 then 'inconclusive' else 'match' end
   from generate_series(1, 250) as n;
 select is(pg_temp.gate('match_rate', 'canary') || ', ' || pg_temp.gate('sample', 'canary'),
-  'holds: 99.5 % (199 of 200) / 99.5 %, holds: 200 comparisons / 100 comparisons', 'verdicts count, inconclusive ones do not');
+  'holds: 99.5 % (199 of 200), 50 inconclusive beside them / 99.5 %, 5.0 % of all conclusive, holds: 200 comparisons / 100 comparisons',
+  'verdicts count, inconclusive ones do not');
+insert into switchyard.shadow_results (data_type, symbol, fetched_at, compared_at, verdict)
+select 'profile', 'GB-' || n, clock_timestamp(), clock_timestamp(), 'inconclusive' from generate_series(1, 3750) as n;
+select is(pg_temp.gate('match_rate', 'canary'),
+  'holds: 99.5 % (199 of 200), 3800 inconclusive beside them / 99.5 %, 5.0 % of all conclusive', '… as long as enough say something');
+insert into switchyard.shadow_results (data_type, symbol, fetched_at, compared_at, verdict)
+values ('profile', 'GB-0', clock_timestamp(), clock_timestamp(), 'inconclusive');
+select matches(pg_temp.gate('match_rate', 'canary'), '^does not hold: 99.5 % \(199 of 200\), 3801 inconclusive', '… one more is one too many');
+select pg_temp.settings(gate_settings || '{"conclusive_rate": 0.01}') from public.data_type_registry_v2 where data_type = 'profile';
+select matches(pg_temp.gate('match_rate', 'canary'), '^holds: ', '… unless a type may have more');
 
 -- As people ask.
 select results_eq(
@@ -218,8 +260,23 @@ select switchyard.open_alert('test', 'critical', null, 'all is on fire');
 select public.migration_gates_v2('profile');
 select results_eq($$select holds from switchyard.gate_verdicts where gate = 'alerts' order by id$$, 'values (true), (false)',
   '… unless a verdict changes');
-select is((select count(*) from public.migration_gates_v2('profile', 'live')), 11::bigint, 'or before another');
+select is((select count(*) from public.migration_gates_v2('profile', 'live')), 12::bigint, 'or before another');
 select throws_ok($$select * from public.migration_gates_v2('profile', 'legacy')$$, 'SY023', null, 'there is no gate before legacy');
+
+-- sample before retired: symbols, not jobs.
+select switchyard.set_stage('profile', 'canary');
+select switchyard.set_stage('profile', 'live');
+select is(pg_temp.gate('sample', 'retired'), 'does not hold: 0 symbols refreshed by the queue / 100 symbols', 'before retired the queue has to have refreshed symbols');
+insert into switchyard.refresh_state (symbol, data_type, last_checked_at, empty_until)
+select 'GA-' || n, 'profile', clock_timestamp(), case when n = 100 then now() + interval '1 day' end from generate_series(1, 100) as n;
+select is(pg_temp.gate('sample', 'retired'), 'does not hold: 99 symbols refreshed by the queue / 100 symbols', '… and not to have found nothing for them');
+update switchyard.refresh_state set empty_until = null where data_type = 'profile';
+select is(pg_temp.gate('sample', 'retired'), 'holds: 100 symbols refreshed by the queue / 100 symbols', '… and then it holds');
+update switchyard.migration_events set occurred_at = clock_timestamp() + interval '1 hour' where data_type = 'profile' and to_stage = 'canary';
+select matches(pg_temp.gate('sample', 'retired'), '^does not hold: 0 symbols', '… what was refreshed before the canary does not count');
+select switchyard.set_stage('exchange-rates', 'live');
+select is(pg_temp.gate('sample', 'retired', 'exchange-rates'), 'does not hold: 0 symbols refreshed by the queue / 1 symbols', 'of a global type one');
+
 
 select * from finish();
 rollback;

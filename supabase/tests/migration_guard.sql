@@ -18,10 +18,15 @@ $$;
 create function pg_temp.guard() returns text language sql as $$
   select string_agg(concat_ws(' ', data_type, action), ', ') from public.guard_migrations_v2()
 $$;
+create function pg_temp.entered(p_data_type text, p_at timestamptz) returns void language sql as $$
+  select set_config('switchyard.moves_stage', p_data_type, true);
+  update public.data_type_registry_v2 set stage_entered_at = p_at where data_type = p_data_type;
+  select set_config('switchyard.moves_stage', '', true)
+$$;
 -- As if they had been there for long.
 create function pg_temp.put(p_data_type text, p_stage text) returns void language sql as $$
   select switchyard.set_stage(p_data_type, p_stage);
-  update public.data_type_registry_v2 set stage_entered_at = now() - interval '3 days' where data_type = p_data_type
+  select pg_temp.entered(p_data_type, now() - interval '3 days')
 $$;
 update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
 
@@ -101,7 +106,7 @@ select public.guard_migrations_v2();
 select is((select count(*) from switchyard.gate_verdicts), (select number from verdicts), '… when they change, and only then');
 
 -- Faults and left-overs.
-update public.data_type_registry_v2 set stage_entered_at = now() + interval '10 years' where data_type = 'ratios-ttm';
+select pg_temp.entered('ratios-ttm', now() + interval '10 years');
 select is(pg_temp.guard(), 'shares-float alert: error_rate: 100.0 % (6 of 6 jobs), wanted at most 0.0 %', 'a clock far ahead breaks nothing');
 insert into public.api_call_queue_v2 (symbol, data_type, source, priority)
 values ('MG-1', 'profile', 'demand', 1000), ('MG-2', 'profile', 'manual', 9000), ('MG-1', 'shares-float', 'demand', 1000);
@@ -136,7 +141,7 @@ select cron.alter_job(jobid, active := false) from cron.job where jobname = 'gua
 select count(*) from public.sample_freshness_v2();
 select results_eq(
   $$select severity, message from switchyard.alerts where rule = 'cron_job_rests' and resolved_at is null$$,
-  $$values ('warning', 'Cron jobs do not run though the queue is switched on: "guard-migrations-v2"; run select switchyard.set_cron_jobs_active(true)')$$,
+  $$values ('warning', 'Cron jobs do not run as they should though the queue is switched on: "guard-migrations-v2" is not active; run select switchyard.schedule_cron_jobs()')$$,
   'a guard that does not run is told by the freshness sample');
 update switchyard.settings set value = '1' where name = 'freshness_sampling';
 update public.feature_flags set enabled = false where flag_name = 'use_new_staleness_check';

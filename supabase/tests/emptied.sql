@@ -1,0 +1,70 @@
+-- A vendor that has nothing any more for symbols that have rows.
+begin;
+select plan(17);
+
+delete from public.supported_symbols;
+insert into public.supported_symbols (symbol) select 'EM-' || n from generate_series(1, 20) as n;
+insert into public.profiles (symbol, modified_at) select 'EM-' || n, now() - interval '30 minutes' from generate_series(1, 10) as n;
+update public.data_type_registry_v2 set batch_size = 100 where data_type in ('profile', 'exchange-rates');
+update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
+select switchyard.set_stage('profile', 'live');
+-- Claims jobs of n symbols and settles all with the outcome; returns how many are told empty.
+create function pg_temp.settle(p_from integer, p_to integer, p_outcome text default 'completed', p_type text default 'profile') returns bigint language plpgsql as $$
+declare
+  v_count bigint;
+begin
+  perform switchyard.enqueue_jobs(array_agg(case p_type when 'profile' then 'EM-' || n else 'GLOBAL' end), array_agg(p_type), array_agg(0), 'scheduled')
+     from generate_series(p_from, p_to) as n;
+  select count(*) filter (where s.outcome = 'empty') into v_count
+    from public.settle_queue_batch_v2((
+      select jsonb_agg(jsonb_build_object('job_id', c.id, 'lease_token', c.lease_token, 'outcome', p_outcome, 'rows', '[]'::jsonb, 'calls', 1, 'bytes', 2))
+        from public.get_queue_batch_v2(100, null, true) as c)) as s;
+  return v_count;
+end $$;
+create function pg_temp.outcomes(p_type text default 'profile') returns text language sql as $$
+  select format('%s completed, %s emptied', sum(completed), sum(emptied)) from switchyard.job_outcomes where data_type = p_type
+$$;
+create function pg_temp.minutes(p_symbol text) returns numeric language sql as $$
+  select round(extract(epoch from empty_until - last_checked_at) / 60) from switchyard.refresh_state where symbol = p_symbol and data_type = 'profile'
+$$;
+
+select is(pg_temp.settle(1, 20), 20::bigint, 'completed without rows is empty');
+select is(pg_temp.outcomes(), '20 completed, 10 emptied', 'of symbols that have rows that is counted');
+select is(pg_temp.minutes('EM-11'), 1440::numeric, 'that there is nothing is believed for empty_recheck_minutes');
+select is(pg_temp.minutes('EM-1'), 60::numeric, '… of a symbol that has rows for a TTL');
+select is(pg_temp.settle(1, 2, 'empty'), 2::bigint, 'a processor may say so itself');
+select is(pg_temp.outcomes(), '22 completed, 12 emptied', '… which counts the same');
+select is(switchyard.emptied_jobs('{}'), '{}'::bigint[], 'of no results none is emptied');
+
+-- Freshness: only symbols without rows are left out.
+create function pg_temp.told() returns text language sql as $$
+  select format('known %s, out %s, rows %s', m.symbols_known, m.left_out, m.rows)
+    from public.data_type_registry_v2 as r cross join lateral switchyard.measure_freshness(r) as m where r.data_type = 'profile'
+$$;
+select is(pg_temp.told(), 'known 20, out 10, rows 10', 'a symbol that has rows is judged, whatever the vendor says');
+
+-- The guard.
+create function pg_temp.breach() returns text language sql as $$
+  select switchyard.outcome_breach(r) from public.data_type_registry_v2 as r where r.data_type = 'profile'
+$$;
+select is(pg_temp.breach(), 'empty_rate: 54.5 % (12 of 22 jobs found nothing for symbols that have rows), wanted at most 10.0 %', 'that is a breach');
+update public.data_type_registry_v2 set gate_settings = '{"empty_rate": 0.6}' where data_type = 'profile';
+select is(pg_temp.breach(), null, '… unless a type may have more');
+update public.data_type_registry_v2 set gate_settings = '{"breach_least_failures": 13}' where data_type = 'profile';
+select is(pg_temp.breach(), null, '… or there are few');
+update public.data_type_registry_v2 set gate_settings = '{}' where data_type = 'profile';
+select is((select action from public.guard_migrations_v2() where data_type = 'profile'),
+  'rolled back from live: empty_rate: 54.5 % (12 of 22 jobs found nothing for symbols that have rows), wanted at most 10.0 %', 'the type goes back');
+select results_eq($$select active from switchyard.legacy_jobs where 'profile' = any (data_types)$$, 'values (true)', '… to its legacy job');
+select switchyard.set_stage('profile', 'shadow');
+select is(pg_temp.settle(1, 5), 5::bigint, 'in shadow nothing is written');
+select is(pg_temp.outcomes(), '27 completed, 12 emptied', '… and nothing counted: the comparison tells');
+
+-- A global type.
+insert into public.exchange_rates (base_code, target_code, rate, last_updated_at) values ('USD', 'EUR', 1, now());
+select switchyard.set_stage('exchange-rates', 'live');
+select is(pg_temp.settle(1, 1, 'completed', 'exchange-rates'), 1::bigint, 'a global type may come back empty too');
+select is(pg_temp.outcomes('exchange-rates'), '1 completed, 1 emptied', '… which is counted when its table has rows');
+
+select * from finish();
+rollback;

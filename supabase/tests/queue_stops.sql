@@ -1,0 +1,97 @@
+-- What keeps the queue from running, and who notices.
+begin;
+select plan(28);
+
+create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
+returns void language sql as $$
+  select cron.alter_job(jobid, active := p_active, schedule := p_schedule, command := p_command) from cron.job where jobname = p_name
+$$;
+create function pg_temp.legacy() returns boolean language sql as $$
+  select bool_and(active) from switchyard.legacy_jobs where 'profile' = any (data_types)
+$$;
+create function pg_temp.switch() returns void language sql as $$
+  select switchyard.schedule_cron_jobs();
+  update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
+  update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+$$;
+update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
+select switchyard.set_stage('profile', 'live');
+select ok(switchyard.queue_runs(), 'the queue runs');
+select is(pg_temp.legacy(), false, '… and the legacy job rests');
+select is(switchyard.watch_queue(), 0, '… as it should');
+
+-- Not as ours.
+select pg_temp.alter('check-stale-data-v2', p_schedule := '0 0 1 1 *');
+select ok(not switchyard.queue_runs(), 'with a schedule of once a year it does not');
+select matches(switchyard.report_resting_jobs(), '"check-stale-data-v2" was changed', '… which is told');
+select switchyard.schedule_cron_jobs();
+select ok(switchyard.queue_runs(), '… until it is scheduled anew');
+select pg_temp.alter('queue-scheduled-refreshes-v2', p_command := 'select 1');
+select ok(not switchyard.queue_runs(), 'with another command it does not');
+select switchyard.schedule_cron_jobs();
+update switchyard.cron_jobs set schedule = '*/2 * * * *' where job_name = 'queue-scheduled-refreshes-v2';
+select switchyard.schedule_cron_jobs();
+select ok(switchyard.queue_runs(), 'a schedule of one''s own belongs in switchyard.cron_jobs');
+select is((select schedule from cron.job where jobname = 'queue-scheduled-refreshes-v2'), '*/2 * * * *', '… and is used');
+select cron.unschedule('invoke-queue-processor-v2');
+select results_eq('select problem from switchyard.cron_job_problems()', $$values ('"invoke-queue-processor-v2" is not there')$$, 'without the processor''s job it does not');
+select is(switchyard.watch_queue(), 1, '… and the legacy job takes over');
+select is(pg_temp.legacy(), true, '… which runs again');
+select matches((select message from switchyard.alerts where rule = 'queue_rests' and severity = 'critical' and resolved_at is null),
+  '^The queue does not run: "invoke-queue-processor-v2" is not there\. .* run select switchyard\.schedule_cron_jobs\(\), then switch use_queue_system off and on$',
+  '… with a critical alert that says what to do');
+select switchyard.watch_queue();
+select is((select count(*) from switchyard.alerts where rule = 'queue_rests' and resolved_at is null), 1::bigint, '… which stays open');
+update switchyard.alerts set opened_at = opened_at - interval '1 minute';
+select pg_temp.switch();
+select is(pg_temp.legacy(), false, 'once that is done the legacy job rests');
+select switchyard.watch_queue();
+select is((select count(*) from switchyard.alerts where resolved_at is null), 0::bigint, '… and the alerts are resolved');
+
+-- The guard switched off beside a job that refreshes: whatever still runs notices.
+select pg_temp.alter('guard-migrations-v2', p_active := false), pg_temp.alter('invoke-queue-processor-v2', p_active := false);
+select is(pg_temp.legacy(), false, 'nobody has looked yet');
+select count(*) from public.sample_freshness_v2();
+select is(pg_temp.legacy(), true, 'the freshness sample lets the legacy job run');
+select pg_temp.switch();
+select pg_temp.alter(job_name, p_active := false) from switchyard.cron_jobs where job_name <> 'prune-queue-history-v2';
+select count(*) from public.prune_queue_history_v2();
+select is(pg_temp.legacy(), true, '… and the hourly clean-up does when that is off as well');
+
+-- Nothing refreshes a live type: its legacy job was found paused.
+select pg_temp.switch();
+select switchyard.set_stage('profile', 'legacy');
+select pg_temp.alter('hourly-fetch-fmp-profiles', p_active := false);
+select switchyard.set_stage('profile', 'live');
+delete from switchyard.alerts;
+select switchyard.watch_queue();
+select is((select count(*) from switchyard.alerts), 0::bigint, 'while the queue refreshes it all is well');
+select pg_temp.alter('invoke-queue-processor-v2', p_active := false);
+select switchyard.watch_queue();
+select results_eq($$select severity, message from switchyard.alerts where rule = 'uncovered' and resolved_at is null$$,
+  $$values ('critical', 'Nothing refreshes "profile" in stage live: none of its legacy jobs is active')$$, '… and without it that is a critical alert');
+update switchyard.alerts set severity = 'warning' where rule = 'uncovered';
+select switchyard.watch_queue();
+select is((select severity from switchyard.alerts where rule = 'uncovered' and resolved_at is null), 'critical', '… also where there was a warning before');
+
+-- A table that cannot be read.
+select pg_temp.switch();
+select switchyard.set_stage('grades-historical', 'live');
+create function pg_temp.breach() returns text language sql as $$
+  select switchyard.sample_breach(r) from public.data_type_registry_v2 as r where r.data_type = 'grades-historical'
+$$;
+alter table public.grades_historical rename to grades_of_old;
+select count(*) from public.sample_freshness_v2(), generate_series(1, 1);
+select count(*) from public.sample_freshness_v2();
+select count(*) from public.sample_freshness_v2();
+select is(pg_temp.breach(), null, 'three failed samples are not yet five minutes');
+select count(*) from public.sample_freshness_v2();
+select matches(pg_temp.breach(), '^freshness: its table could not be read for 5 min: relation "public.grades_historical" does not exist', '… four are');
+select matches((select action from public.guard_migrations_v2() where data_type = 'grades-historical'), '^rolled back from live: freshness: its table could not be read',
+  '… and the type goes back');
+select is((select severity from switchyard.alerts where rule = 'automatic_rollback' and data_type = 'grades-historical'), 'critical', '… with an alert');
+select is(switchyard.try_lock_migration(), true, 'the lock of the moves is free');
+select is((select who from switchyard.migration_holder()), null, '… for no other session holds it');
+
+select * from finish();
+rollback;
