@@ -19,7 +19,7 @@ create table switchyard.migration_events (
   constraint forced_moves_have_a_reason check (not forced or reason is not null)
 );
 comment on table switchyard.migration_events is
-  'Every move of a data type between stages, every one that advance_migration_v2 refused, and every change of use_queue_system and use_new_staleness_check, with what was done to the legacy jobs and the gates as they were.';
+  'Every move of a data type between stages, every one that advance_migration_v2 refused, and every change of use_queue_system and use_new_staleness_check, and of whether the cron jobs of Switchyard let the queue run, with what was done to the legacy jobs and the gates as they were.';
 comment on column switchyard.migration_events.automatic is
   'Made by guard_migrations_v2, not by a person.';
 comment on column switchyard.migration_events.detail is

@@ -155,8 +155,8 @@ as $$
 declare
   v_report jsonb := '[]'::jsonb;
 begin
-  -- Somebody has switched a v2 cron job off by hand, or changed it: until a flag is switched on anew, legacy
-  -- takes over.
+  -- Somebody has switched a v2 cron job off by hand, or changed it: until the jobs are scheduled or a flag is
+  -- switched on anew, legacy takes over.
   if not switchyard.queue_runs()
      and exists (select 1 from switchyard.saved_cron_jobs as s where s.released_at is null and s.found_active)
      and switchyard.try_lock_migration()
@@ -165,7 +165,7 @@ begin
     if v_report <> '[]' then
       perform switchyard.open_alert(
         'queue_rests', 'critical', null,
-        format('The queue does not run: %s. The legacy jobs of all data types run again; to let the queue take over, run select switchyard.schedule_cron_jobs(), then switch use_queue_system off and on',
+        format('The queue does not run: %s. The legacy jobs of all data types run again, until you run select switchyard.schedule_cron_jobs(), or switch use_queue_system off and on',
                (select string_agg(p.problem, ', ' order by p.job_name)
                   from switchyard.cron_job_problems() as p where p.refreshes)));
       perform switchyard.write_migration_event(
@@ -174,7 +174,7 @@ begin
     end if;
   end if;
   update switchyard.alerts as a
-     set resolved_at = clock_timestamp(), note = 'Somebody has switched the queue since'
+     set resolved_at = clock_timestamp(), note = 'Somebody has switched the queue, or scheduled its jobs anew, since'
    where a.rule = 'queue_rests'
      and a.resolved_at is null
      and exists (

@@ -69,7 +69,7 @@ begin
        select p_active or (j.records and switchyard.samples_without_queue()) as active
      ) as wanted
      where c.username = current_user and c.active <> wanted.active
-     order by c.jobid
+     order by j.job_name
   loop
     perform cron.alter_job(job_id := v_job_id, active := v_active);
     v_changed := v_changed + 1;
@@ -91,7 +91,10 @@ declare
   v_job_id bigint;
   v_count integer := 0;
   v_taken text;
+  v_ran boolean;
 begin
+  perform switchyard.lock_migration();
+  v_ran := switchyard.queue_runs();
   select string_agg(format('"%s" runs %s', c.jobname, c.command), E'\n' order by c.jobname) into v_taken
     from cron.job as c
     join switchyard.cron_jobs as j on j.job_name = c.jobname
@@ -114,11 +117,16 @@ begin
     v_count := v_count + 1;
   end loop;
   update switchyard.cron_jobs as j set scheduled_at = clock_timestamp();
+  if switchyard.queue_runs() and not v_ran then
+    perform switchyard.write_migration_event(
+      'flags', null, null, null, 'The cron jobs of Switchyard were scheduled anew',
+      jsonb_build_object('legacy_jobs', switchyard.settle_legacy_jobs()));
+  end if;
   return v_count;
 end
 $$;
 comment on function switchyard.schedule_cron_jobs() is
-  'Schedules the cron jobs of Switchyard, active when use_queue_system is on. Twice does no harm. Raises SY027, and changes nothing, where somebody has other jobs of these names. For postgres.';
+  'Schedules the cron jobs of Switchyard, active when use_queue_system is on. Where the queue did not run because of them it takes over again, and the legacy jobs of types in live and retired rest. Twice does no harm. Raises SY027, and changes nothing, where somebody has other jobs of these names. For postgres.';
 
 -- Definer: as above.
 create function switchyard.follow_freshness_sampling()
@@ -134,7 +142,9 @@ begin
             active := new.value = '1' or public.is_feature_enabled('use_queue_system'))
      from cron.job as c
      join switchyard.cron_jobs as j on j.job_name = c.jobname
-    where j.records and c.username = current_user;
+    where j.records and c.username = current_user
+    -- As all that change several of them.
+    order by j.job_name;
   return null;
 end
 $$;

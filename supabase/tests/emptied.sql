@@ -18,7 +18,7 @@ begin
   select count(*) filter (where s.outcome = 'empty') into v_count
     from public.settle_queue_batch_v2((
       select jsonb_agg(jsonb_build_object('job_id', c.id, 'lease_token', c.lease_token, 'outcome', p_outcome, 'rows', '[]'::jsonb, 'calls', 1, 'bytes', 2))
-        from public.get_queue_batch_v2(100, null, true) as c)) as s;
+        from public.get_queue_batch_v2(100) as c)) as s;
   return v_count;
 end $$;
 create function pg_temp.outcomes(p_type text default 'profile') returns text language sql as $$

@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(26);
 
 select results_eq(
   $$select flag_name, enabled from public.feature_flags order by flag_name collate "C"$$,
@@ -69,6 +69,24 @@ select throws_ok(
   $$update public.feature_flags set flag_name = 'renamed' where flag_name = 'use_queue_system'$$, 'SY003',
   'Cannot rename feature flag "use_queue_system": Switchyard reads it', 'nor renamed');
 insert into public.feature_flags (flag_name) values ('use_my_own');
+select throws_ok($$update public.feature_flags set flag_name = 'use_queue_for_nope' where flag_name = 'use_my_own'$$, 'SY003',
+  'Cannot make feature flag "use_queue_for_nope": it comes with the row of its data type, and off', 'nor may one be renamed to that of no data type');
+update public.feature_flags set metadata = metadata || '{"symbols": ["AAPL"]}' where flag_name = 'use_queue_for_grades-historical';
+update public.data_type_registry_v2 set data_type = 'grades' where data_type = 'grades-historical';
+select results_eq($$select flag_name, metadata from public.feature_flags where flag_name ~ 'grades'$$,
+  $$values ('use_queue_for_grades', '{"about": "The queue alone refreshes grades; its legacy jobs rest", "symbols": ["AAPL"]}'::jsonb)$$,
+  'the flag of a data type that is renamed goes with it, with what stands in it');
+update public.feature_flags set metadata = '{"about": "ask Ann"}' where flag_name = 'use_queue_for_grades';
+update public.data_type_registry_v2 set data_type = 'grades-historical' where data_type = 'grades';
+select is((select metadata from public.feature_flags where flag_name = 'use_queue_for_grades-historical'), '{"about": "ask Ann"}', '… in whose words ever');
+grant select, insert, update, delete on public.feature_flags to service_role;
+set local role service_role;
+select lives_ok($$insert into public.feature_flags (flag_name) values ('use_theirs')$$, 'a role that was granted rights may make flags');
+select lives_ok($$update public.feature_flags set enabled = true, flag_name = 'use_theirs_2' where flag_name = 'use_theirs'$$, '… change them');
+select lives_ok($$delete from public.feature_flags where flag_name = 'use_theirs_2'$$, '… and remove them');
+reset role;
+revoke select, insert, update, delete on public.feature_flags from service_role;
+grant select on public.feature_flags to service_role;
 update public.feature_flags set flag_name = 'use_mine' where flag_name = 'use_my_own';
 delete from public.feature_flags where flag_name = 'use_mine';
 select results_eq(

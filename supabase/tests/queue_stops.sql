@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(28);
+select plan(30);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -8,11 +8,6 @@ returns void language sql as $$
 $$;
 create function pg_temp.legacy() returns boolean language sql as $$
   select bool_and(active) from switchyard.legacy_jobs where 'profile' = any (data_types)
-$$;
-create function pg_temp.switch() returns void language sql as $$
-  select switchyard.schedule_cron_jobs();
-  update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
-  update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
 $$;
 update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
 select switchyard.set_stage('profile', 'live');
@@ -38,13 +33,16 @@ select results_eq('select problem from switchyard.cron_job_problems()', $$values
 select is(switchyard.watch_queue(), 1, '… and the legacy job takes over');
 select is(pg_temp.legacy(), true, '… which runs again');
 select matches((select message from switchyard.alerts where rule = 'queue_rests' and severity = 'critical' and resolved_at is null),
-  '^The queue does not run: "invoke-queue-processor-v2" is not there\. .* run select switchyard\.schedule_cron_jobs\(\), then switch use_queue_system off and on$',
+  '^The queue does not run: "invoke-queue-processor-v2" is not there\. .* run select switchyard\.schedule_cron_jobs\(\), or switch use_queue_system off and on$',
   '… with a critical alert that says what to do');
 select switchyard.watch_queue();
 select is((select count(*) from switchyard.alerts where rule = 'queue_rests' and resolved_at is null), 1::bigint, '… which stays open');
 update switchyard.alerts set opened_at = opened_at - interval '1 minute';
-select pg_temp.switch();
+select switchyard.schedule_cron_jobs();
 select is(pg_temp.legacy(), false, 'once that is done the legacy job rests');
+select is((select count(*) from switchyard.migration_events where reason = 'The cron jobs of Switchyard were scheduled anew'), 4::bigint, '… which is written down');
+select switchyard.schedule_cron_jobs();
+select is((select count(*) from switchyard.migration_events where reason = 'The cron jobs of Switchyard were scheduled anew'), 4::bigint, '… a second time is none');
 select switchyard.watch_queue();
 select is((select count(*) from switchyard.alerts where resolved_at is null), 0::bigint, '… and the alerts are resolved');
 
@@ -53,13 +51,13 @@ select pg_temp.alter('guard-migrations-v2', p_active := false), pg_temp.alter('i
 select is(pg_temp.legacy(), false, 'nobody has looked yet');
 select count(*) from public.sample_freshness_v2();
 select is(pg_temp.legacy(), true, 'the freshness sample lets the legacy job run');
-select pg_temp.switch();
+select switchyard.schedule_cron_jobs();
 select pg_temp.alter(job_name, p_active := false) from switchyard.cron_jobs where job_name <> 'prune-queue-history-v2';
 select count(*) from public.prune_queue_history_v2();
 select is(pg_temp.legacy(), true, '… and the hourly clean-up does when that is off as well');
 
 -- Nothing refreshes a live type: its legacy job was found paused.
-select pg_temp.switch();
+select switchyard.schedule_cron_jobs();
 select switchyard.set_stage('profile', 'legacy');
 select pg_temp.alter('hourly-fetch-fmp-profiles', p_active := false);
 select switchyard.set_stage('profile', 'live');
@@ -75,7 +73,7 @@ select switchyard.watch_queue();
 select is((select severity from switchyard.alerts where rule = 'uncovered' and resolved_at is null), 'critical', '… also where there was a warning before');
 
 -- A table that cannot be read.
-select pg_temp.switch();
+select switchyard.schedule_cron_jobs();
 select switchyard.set_stage('grades-historical', 'live');
 create function pg_temp.breach() returns text language sql as $$
   select switchyard.sample_breach(r) from public.data_type_registry_v2 as r where r.data_type = 'grades-historical'

@@ -1,6 +1,6 @@
 -- What shadow_rules allow, and what they may hold.
 begin;
-select plan(23);
+select plan(24);
 
 create table public.ruled (symbol text primary key, price float8, volume bigint, label text, refreshed_at timestamptz);
 insert into public.data_type_registry_v2 (data_type, table_name, symbol_column, timestamp_column, conflict_columns,
@@ -49,6 +49,7 @@ select matches(pg_temp.problem('{"ignore": "a"}'), 'ignore', 'ignore is an array
 select matches(pg_temp.problem('{"volatile": [1]}'), 'volatile', 'volatile is an array of names');
 select matches(pg_temp.problem('{"same_moment": ["c"], "tolerances": {"d": {"absolute": 1}}}'), 'same_moment has "c", which has no tolerance',
   'same_moment wants a tolerance, or it says nothing');
+select matches(pg_temp.problem('{"other_moment": {"c": 5}}'), 'shadow_rules.other_moment is not an object of', '… as what other moments may change is of tolerances');
 select matches(pg_temp.problem('{"same_moment": "c"}'), 'same_moment is not an array', '… and is an array');
 select matches(pg_temp.problem('{"tolerances": {"c": 1}}'), 'tolerances', 'a tolerance is absolute or relative');
 select matches(pg_temp.problem('{"tolerances": {"c": {"absolute": -1}}}'), 'tolerances', '… and not negative');

@@ -1,6 +1,6 @@
 -- Each verdict of the comparison of fetched rows with those of the legacy jobs.
 begin;
-select plan(48);
+select plan(57);
 
 create table public.shade (
   symbol text not null, place text not null, price float8, label text, info jsonb,
@@ -142,7 +142,13 @@ update public.data_type_registry_v2 set shadow_rules = shadow_rules || '{"same_m
  where data_type = 'shade-dated';
 update public.shade_dated set volume = 1000 where symbol = 'G';
 select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13, "told_at": 1010, "volume": 1005}]'), 'match', 'of one source time, same_moment columns may differ a little');
-select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13.1, "told_at": 1010, "volume": 1005}]'), 'inconclusive', '… and what else differs then is of another moment');
+select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13.1, "told_at": 1010, "volume": 1005}]'), 'inconclusive', '… and what else differs a little then is of another moment');
+select is((select reason from switchyard.shadow_results where data_type = 'shade-dated' order by id desc limit 1), 'of another moment than the legacy row', '… which is told');
+select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 130, "told_at": 1010, "volume": 1005}]'), 'mismatch different', '… ten times the price is not');
+select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13.6, "told_at": 1010, "volume": 1005}]'), 'inconclusive', '… five percent are');
+update public.data_type_registry_v2 set shadow_rules = shadow_rules || '{"other_moment": {"price": {"absolute": 0.5}}}' where data_type = 'shade-dated';
+select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13.6, "told_at": 1010, "volume": 1005}]'), 'mismatch different', '… unless other_moment says less');
+select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": null, "told_at": 1010, "volume": 1005}]'), 'mismatch different', '… and what is no number does not move');
 select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13.1, "told_at": 1010, "volume": 1000}]'), 'mismatch different', '… but not when they are equal');
 select is(pg_temp.compare('shade-dated', 'G', '[{"symbol": "G", "price": 13, "told_at": 1010, "volume": 1020}]'), 'mismatch different', '… and when they differ by more it is a mismatch');
 -- A key without the symbol.
@@ -157,7 +163,11 @@ select is(pg_temp.compare('shade-shared', 'H', '[{"place": "1", "symbol": "H", "
 select is(pg_temp.compare('shade-shared', 'I', '[{"place": "1", "symbol": "I", "price": 10}, {"place": "2", "symbol": "I", "price": 21}]'), 'mismatch different',
   '… and its own is');
 select results_eq($$select matches, mismatches, inconclusive, waiting from switchyard.shadow_tally('shade-dated', now() - interval '1 hour')$$,
-  $$values (4::bigint, 5::bigint, 3::bigint, 0::bigint)$$, 'the tally counts the verdicts');
+  $$values (4::bigint, 8::bigint, 4::bigint, 0::bigint)$$, 'the tally counts the verdicts');
+select ok(switchyard.is_within('{"relative": 0.05}', '100', '95') and not switchyard.is_within('{"relative": 0.05}', '100', '94.9'), 'a relative tolerance is a share of the larger number');
+select ok(switchyard.is_within('{"relative": 2}', '-0.01', '0.02'), '… of two, all numbers are within it');
+select ok(not switchyard.is_within('{"absolute": 1}', '"a"', '"b"') and not switchyard.is_within('{"absolute": 1}', '1', 'null'), 'other values never are');
+select ok(not switchyard.is_within(null, '1', '2'), '… nor without a tolerance');
 select throws_ok($$select public.shadow_report_v2('nonsense')$$, 'SY008', null, 'a report on an unknown data type is refused');
 select throws_ok($$select public.shadow_report_v2('shade', -1)$$, 'SY016',
   'Cannot report on data type "shade": limit is -1, wanted 1 or more', '… and one of less than nothing');

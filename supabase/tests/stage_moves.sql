@@ -1,6 +1,6 @@
 -- How a data type moves, and how not.
 begin;
-select plan(46);
+select plan(48);
 
 create function pg_temp.stage(p_data_type text default 'profile') returns text language sql as $$
   select r.stage || case when f.enabled then ' on' else ' off' end
@@ -14,6 +14,8 @@ select throws_ok($$update public.data_type_registry_v2 set stage = 'live' where 
   'Cannot change the stage of "profile" from legacy to live with an UPDATE: its legacy jobs and flag would not follow',
   'an UPDATE moves nothing');
 select lives_ok($$update public.data_type_registry_v2 set stage = stage$$, 'one that changes nothing is none');
+select throws_ok($$update public.data_type_registry_v2 set stage_entered_at = stage_entered_at - interval '1 day' where data_type = 'profile'$$, 'SY023',
+  'Cannot change stage_entered_at of "profile": the soak time counts from it', 'nor is the soak time shortened by one');
 select throws_ok('truncate public.data_type_registry_v2 cascade', 'SY023', null, 'the registry cannot be truncated');
 
 -- Gates and force.
@@ -21,6 +23,17 @@ select throws_ok($$select * from public.advance_migration_v2('horoscope')$$, 'SY
 select throws_ok($$select switchyard.set_stage('horoscope', 'live')$$, 'SY008', null, '… from inside neither');
 select throws_ok($$select * from public.advance_migration_v2('profile', 'finished')$$, 'SY023',
   'Cannot move "profile" from legacy to "finished": wanted shadow', 'nor to an unknown stage');
+create function pg_temp.hint(p_stage text) returns text language plpgsql as $$
+declare
+  v_hint text;
+begin
+  perform public.advance_migration_v2('profile', p_stage);
+  return 'moved';
+exception when others then
+  get stacked diagnostics v_hint = pg_exception_hint;
+  return v_hint;
+end $$;
+select is(pg_temp.hint('finished'), 'Leave p_to_stage out for the next stage', '… and the hint is no way back');
 select results_eq(
   $$select data_type, from_stage, to_stage, moved, overridden, missing, hint from public.advance_migration_v2('profile')$$,
   $$values ('profile', 'legacy', 'shadow', true, '{}'::text[], '{}'::text[], null::text)$$, 'without a stage it moves to the next');

@@ -10,8 +10,8 @@ const ROUNDS_MS = 8_000;
 Deno.test("sessions that change flags and stages while the queue works never deadlock, and end consistent", () =>
   withStack({ cron: false, net: false }, async ({ stack, sql }) => {
     const random = seededRandom("concurrent moves");
-    await sql`select cron.alter_job(j.jobid, schedule := '0 0 1 1 *')
-                from cron.job as j join switchyard.cron_jobs as o on o.job_name = j.jobname`;
+    await sql`update switchyard.cron_jobs set schedule = '0 0 1 1 *'`;
+    await sql`select switchyard.schedule_cron_jobs()`;
     await sql`update public.api_providers_v2 set calls_per_minute = 100000000`;
     await sql`update switchyard.settings set value = 'null' where name = 'known_symbols_table'`;
     const end = performance.now() + ROUNDS_MS;

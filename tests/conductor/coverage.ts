@@ -4,9 +4,18 @@ import type { Sql } from "postgres";
 export interface CronJob {
   id: number;
   name: string | null;
+  schedule: string;
   command: string;
   active: boolean;
   owner: string;
+}
+
+/** A cron job of the queue, as it has to be. */
+export interface OwnJob {
+  name: string;
+  schedule: string;
+  command: string;
+  refreshes: boolean;
 }
 
 /** What decides who refreshes a data type, all of one moment. */
@@ -19,8 +28,7 @@ export interface World {
     names: string[];
   }[];
   jobs: CronJob[];
-  /** Names of the v2 cron jobs. */
-  own: string[];
+  own: OwnJob[];
 }
 
 /** Reads the world in one statement, so that nothing in it is of another moment. */
@@ -36,10 +44,15 @@ export async function readWorld(sql: Sql): Promise<World> {
           from public.data_type_registry_v2 as r),
       'jobs', (
         select jsonb_agg(jsonb_build_object(
-          'id', j.jobid, 'name', j.jobname, 'command', j.command, 'active', j.active, 'owner', j.username)
+          'id', j.jobid, 'name', j.jobname, 'schedule', j.schedule, 'command', j.command, 'active', j.active,
+          'owner', j.username)
           order by j.jobid)
           from cron.job as j),
-      'own', (select jsonb_agg(o.job_name) from switchyard.cron_jobs as o)) as world`;
+      'own', (
+        select jsonb_agg(jsonb_build_object(
+          'name', o.job_name, 'schedule', o.schedule, 'command', o.command, 'refreshes', o.refreshes)
+          order by o.job_name)
+          from switchyard.cron_jobs as o)) as world`;
   return row.world;
 }
 
@@ -50,11 +63,16 @@ export function calls(command: string, name: string): boolean {
   return called.includes(name);
 }
 
-/** Whether the queue is switched on, as people understand it: both flags, and its cron jobs active. */
+/** Whether the queue refreshes anything: both flags are on, and what refreshes runs as it should. */
 export function queueRuns(world: World): boolean {
-  const active = new Set(world.jobs.filter((job) => job.active).map(({ name }) => name));
   return world.flags["use_queue_system"] === true &&
-    world.flags["use_new_staleness_check"] === true && world.own.every((name) => active.has(name));
+    world.flags["use_new_staleness_check"] === true &&
+    world.own.filter(({ refreshes }) => refreshes).every((own) =>
+      world.jobs.some((job) =>
+        job.active && job.owner === "postgres" && job.name === own.name &&
+        job.schedule === own.schedule && job.command === own.command
+      )
+    );
 }
 
 /** Whether the queue alone refreshes a type. */
@@ -63,13 +81,10 @@ export function isServed(world: World, dataType: string): boolean {
   return queueRuns(world) && (stage === "live" || stage === "retired");
 }
 
-/** Legacy jobs of a type, by name or by function. */
+/** Jobs that refresh a type when they run. What a job is called refreshes nothing. */
 export function legacyJobsOf(world: World, dataType: string): CronJob[] {
   const type = world.types.find((each) => each.dataType === dataType)!;
-  return world.jobs.filter((job) =>
-    !world.own.includes(job.name ?? "") &&
-    (type.names.includes(job.name ?? "") || type.functions.some((name) => calls(job.command, name)))
-  );
+  return world.jobs.filter((job) => type.functions.some((name) => calls(job.command, name)));
 }
 
 /** Data types that neither an active legacy job nor the queue refreshes. */

@@ -165,11 +165,13 @@ function connect(url: string): Sql {
 
 async function legacyNames(sql: Sql): Promise<string[]> {
   const world = await readWorld(sql);
-  return world.jobs.map(({ name }) => name!).filter((name) => !world.own.includes(name));
+  return world.jobs.map(({ name }) => name!).filter((name) =>
+    !world.own.some((own) => own.name === name)
+  );
 }
 
 function picture(world: World, legacy: readonly string[]): Picture {
-  const own = world.jobs.filter(({ name }) => world.own.includes(name!));
+  const own = world.jobs.filter(({ name }) => world.own.some((own) => own.name === name));
   const resting = legacy.flatMap((name) => {
     const job = world.jobs.find((each) => each.name === name);
     return job === undefined ? [`-${name}`] : job.active ? [] : [name];

@@ -14,6 +14,7 @@ import {
   legacyWorks,
   type Operation,
   personsOperation,
+  tamperingOperation,
 } from "./operations.ts";
 import { type Random, seededRandom } from "./random.ts";
 
@@ -25,8 +26,8 @@ Deno.test("no data type is ever refreshed by neither, whatever flags, stages, pe
     const url = stack.databaseUrl;
     const observer = connect(url);
     // They have to be active, and nothing but this test may move anything.
-    await sql`select cron.alter_job(j.jobid, schedule := '0 0 1 1 *')
-                from cron.job as j join switchyard.cron_jobs as o on o.job_name = j.jobname`;
+    await sql`update switchyard.cron_jobs set schedule = '0 0 1 1 *'`;
+    await sql`select switchyard.schedule_cron_jobs()`;
     const works = await legacyWorks(observer);
     assert.equal(works.length, 13);
     const watch = watchOver(url, works);
@@ -152,6 +153,11 @@ async function takeStep(
     return `somebody: ${operation.name}`;
   }
   if (random.chance(0.15)) return await cutOff(random, url, observer, world);
+  if (random.chance(0.08)) {
+    const operation = tamperingOperation(random, world);
+    await sql.begin((transaction) => operation.run(transaction));
+    return `somebody: ${operation.name}`;
+  }
   const operations = Array.from(
     { length: random.chance(0.2) ? 2 + random.integer(3) : 1 },
     () => conductorOperation(random, world),

@@ -25,11 +25,9 @@ export interface LegacyWork {
 const GLOBAL_FLAGS = ["use_queue_system", "use_new_staleness_check", "use_presence_tracking"];
 const STAGES = ["legacy", "shadow", "canary", "live", "retired"];
 
-/** Jobs of one piece of legacy work. */
+/** Jobs that do one piece of legacy work, whatever they are called. */
 export function jobsOf(world: World, work: LegacyWork): CronJob[] {
-  return world.jobs.filter((job) =>
-    job.name === work.jobName || calls(job.command, work.functionName)
-  );
+  return world.jobs.filter((job) => calls(job.command, work.functionName));
 }
 
 /** Types that a piece of work serves. */
@@ -120,13 +118,39 @@ export function conductorOperation(random: Random, world: World): Operation {
       const seconds = random.integer(10_000_000) - 5_000_000;
       return {
         name: `the clock jumps ${seconds} s`,
-        run: (sql) =>
-          sql`update public.data_type_registry_v2
-                 set stage_entered_at = stage_entered_at + make_interval(secs => ${seconds})`,
+        run: async (sql) => {
+          await sql`select set_config('switchyard.moves_stage', ${dataType}, true)`;
+          await sql`update public.data_type_registry_v2
+                       set stage_entered_at = stage_entered_at + make_interval(secs => ${seconds})
+                     where data_type = ${dataType}`;
+        },
       };
     },
+    () => ({
+      name: "the jobs of the queue are scheduled anew",
+      run: (sql) => sql`select switchyard.schedule_cron_jobs()`,
+    }),
   ];
   return random.pick(choices)();
+}
+
+/** Something that a person does to a cron job of the queue, and what still runs of it notices within a minute. */
+export function tamperingOperation(random: Random, world: World): Operation {
+  const own = random.pick(world.own).name;
+  const change = random.pick([
+    { active: false },
+    { schedule: "0 0 29 2 *" },
+    { command: "select 1" },
+  ]);
+  return {
+    name: `${own} ${JSON.stringify(change)}, and a minute passes`,
+    run: async (sql) => {
+      for (const job of world.jobs.filter(({ name }) => name === own)) {
+        await alterJob(sql, job.id, change);
+      }
+      await sql`select switchyard.watch_queue()`;
+    },
+  };
 }
 
 /** Puts a type into canary with nothing that keeps it from live, but for flags and what others broke. */
@@ -157,7 +181,9 @@ export function personsOperation(
   work: LegacyWork,
 ): Operation | undefined {
   const served = typesOf(world, work).every((dataType) => isServed(world, dataType));
-  const jobs = jobsOf(world, work).filter(({ owner }) => owner === "postgres");
+  const jobs = world.jobs.filter((job) =>
+    job.owner === "postgres" && (job.name === work.jobName || calls(job.command, work.functionName))
+  );
   const job = jobs.length === 0 ? undefined : random.pick(jobs);
   const name = job?.name ?? `job ${job?.id}`;
   const newName = `${work.jobName}-${random.integer(1_000_000)}`;
@@ -170,21 +196,36 @@ export function personsOperation(
       : undefined,
     job &&
     { name: `reschedule ${name}`, run: (sql) => alterJob(sql, job.id, { schedule: someTime }) },
+    job && !(served && work.off)
+      ? {
+        name: `rewrite ${name}`,
+        run: (sql) => alterJob(sql, job.id, { command: `-- ${someTime}\n${work.command}` }),
+      }
+      : undefined,
     job && {
-      name: `rewrite ${name}`,
-      run: (sql) => alterJob(sql, job.id, { command: `-- ${someTime}\n${work.command}` }),
+      name: `make ${name} do nothing`,
+      run: (sql) => alterJob(sql, job.id, { command: "select 1" }),
+    },
+    job && {
+      name: `make ${name} anew, to do nothing`,
+      run: async (sql) => {
+        await sql`select cron.unschedule(${job.id}::bigint)`;
+        await sql`select cron.schedule(${name}, ${someTime}, 'select 1')`;
+      },
     },
     job &&
     { name: `unschedule ${name}`, run: (sql) => sql`select cron.unschedule(${job.id}::bigint)` },
-    job && {
-      name: `rename ${name} to ${newName}`,
-      run: async (sql) => {
-        await sql`select cron.unschedule(${job.id}::bigint)`;
-        const [made] =
-          await sql`select cron.schedule(${newName}, ${someTime}, ${work.command}) as id`;
-        await alterJob(sql, Number(made!.id), { active: job.active });
-      },
-    },
+    job && !(served && work.off)
+      ? {
+        name: `rename ${name} to ${newName}`,
+        run: async (sql) => {
+          await sql`select cron.unschedule(${job.id}::bigint)`;
+          const [made] =
+            await sql`select cron.schedule(${newName}, ${someTime}, ${work.command}) as id`;
+          await alterJob(sql, Number(made!.id), { active: job.active });
+        },
+      }
+      : undefined,
     served && work.off ? undefined : {
       name: `schedule ${work.jobName}`,
       run: (sql) => sql`select cron.schedule(${work.jobName}, ${work.schedule}, ${work.command})`,
@@ -219,8 +260,6 @@ export function excusedTypes(world: World, works: readonly LegacyWork[]): string
 /** The pieces of legacy work that are there at first. */
 export async function legacyWorks(sql: Sql): Promise<LegacyWork[]> {
   const world = await readWorld(sql);
-  const schedules = await sql<{ id: number; schedule: string }[]>`
-    select jobid::int as id, schedule from cron.job`;
   const ids = new Set(
     world.types.flatMap(({ dataType }) => legacyJobsOf(world, dataType).map(({ id }) => id)),
   );
@@ -228,7 +267,7 @@ export async function legacyWorks(sql: Sql): Promise<LegacyWork[]> {
     functionName: world.types.flatMap(({ functions }) => functions)
       .find((name) => calls(job.command, name))!,
     jobName: job.name!,
-    schedule: schedules.find(({ id }) => id === job.id)!.schedule,
+    schedule: job.schedule,
     command: job.command,
     off: false,
   }));

@@ -52,8 +52,11 @@ Deno.test("a canary whose rows go stale is rolled back by itself, though legacy 
     assert.deepEqual(await guard(sql), [], "nothing to do while all is fresh");
 
     // No processor has come for three hours; legacy goes on.
-    await sql`update public.data_type_registry_v2
-      set stage_entered_at = now() - interval '4 hours' where data_type = 'profile'`;
+    await sql.begin(async (transaction) => {
+      await transaction`select set_config('switchyard.moves_stage', 'profile', true)`;
+      await transaction`update public.data_type_registry_v2
+        set stage_entered_at = now() - interval '4 hours' where data_type = 'profile'`;
+    });
     await sql`update switchyard.refresh_state set last_checked_at = now() - interval '3 hours'`;
     await sql`update public.profiles set company_name = company_name`;
     for (let minute = 0; minute < 4; minute++) await sample(sql);

@@ -117,9 +117,14 @@ async function failing(sql: Sql, phase: number): Promise<string[]> {
 /** Puts a data type into a stage, two days ago. */
 async function entered(sql: Sql, dataType: string, stage: string): Promise<void> {
   await sql`select switchyard.set_stage(${dataType}, ${stage}, 'test', '{}')`;
-  await sql`
-    update data_type_registry_v2 set stage_entered_at = now() - interval '2 days'
-     where data_type = ${dataType}`;
+  await sql.begin(async (transaction) => {
+    await transaction`select set_config('switchyard.moves_stage', ${dataType}, true)`;
+    await transaction`
+      update data_type_registry_v2 set stage_entered_at = now() - interval '2 days'
+       where data_type = ${dataType}`;
+    await transaction`
+      update switchyard.migration_events set occurred_at = occurred_at - interval '2 days'`;
+  });
 }
 
 /** The items of a checklist: task-list lines, each with the SQL block that may follow it. */
