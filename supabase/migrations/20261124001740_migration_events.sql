@@ -106,10 +106,16 @@ begin
   return true;
 exception when lock_not_available then
   select h.* into v_holder from switchyard.migration_holder() as h;
-  perform switchyard.open_alert(
-    'migration_locked', 'critical', null,
-    format('A transaction that changes flags or stages keeps data types from going back by themselves: %s; if it was forgotten, run select pg_terminate_backend(%s)',
-           coalesce(v_holder.who, 'it has just ended'), coalesce(v_holder.pid::text, '…')));
+  if v_holder.pid is not null then
+    begin
+      perform switchyard.open_alert(
+        'migration_locked', 'critical', null,
+        format('A transaction that changes flags or stages keeps data types from going back by themselves: %s; if it was forgotten, run select pg_terminate_backend(%s)',
+               v_holder.who, v_holder.pid));
+    exception when lock_not_available then
+      raise notice 'Another session opens an alert about %', v_holder.who;
+    end;
+  end if;
   return false;
 end
 $$;

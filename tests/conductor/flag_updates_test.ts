@@ -129,7 +129,7 @@ Deno.test("use_queue_for_X fails with what is missing, and changes nothing", () 
       sql`update public.feature_flags set enabled = true where flag_name = 'use_queue_for_quote'`,
       (error: postgres.PostgresError) => {
         assert.equal(error.code, "SY024");
-        assert.match(error.message, /^Cannot move "quote" to live: \d of 11 gates do not hold$/);
+        assert.match(error.message, /^Cannot move "quote" to live: \d of 12 gates do not hold$/);
         assert.match(
           error.detail ?? "",
           /flags: use_queue_system off.*stage: legacy, wanted canary/,

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import postgres, { type Sql } from "postgres";
+import { eventually, withStack } from "../integration/with_stack.ts";
+
+const JOB = "hourly-fetch-fmp-profiles";
+
+Deno.test("somebody's open transaction", (test) =>
+  withStack({ cron: false, net: false }, async ({ stack, sql }) => {
+    await sql`update public.feature_flags set enabled = true
+               where flag_name in ('use_queue_system', 'use_new_staleness_check')`;
+    const other = postgres(stack.databaseUrl, {
+      max: 1,
+      onnotice: () => {},
+      connection: { application_name: "forgotten" },
+    });
+    try {
+      await test.step("with a flag in it does not keep the guard from telling of a breach", async () => {
+        await sql`select switchyard.set_stage('profile', 'live', 'test')`;
+        await sql`insert into switchyard.job_outcomes (data_type, completed, failed) values ('profile', 0, 10)`;
+        const [held] = await other`select pg_backend_pid() as pid`;
+        await other`begin`;
+        await other`update public.feature_flags set metadata = '{"a": 1}' where flag_name = 'use_presence_tracking'`;
+        const done = await sql`select * from public.guard_migrations_v2()`;
+        assert.deepEqual(done.map((row) => ({ ...row })), [{
+          data_type: "profile",
+          action: "broken, but another transaction holds the lock on flags and stages",
+        }]);
+        const [alert] = await alerts(sql, "migration_locked");
+        assert.equal(alert!.severity, "critical");
+        assert.match(
+          alert!.message,
+          new RegExp(
+            `session ${
+              held!.pid
+            } \\(postgres, forgotten\\): idle in transaction for \\d+ s; .* select pg_terminate_backend\\(${
+              held!.pid
+            }\\)`,
+          ),
+        );
+        await other`rollback`;
+        const [after] = await sql`select * from public.guard_migrations_v2()`;
+        assert.match(after!.action, /^rolled back from live: error_rate/);
+        assert.equal((await alerts(sql, "migration_locked")).length, 0, "and resolves its alert");
+      });
+
+      await test.step("with a queue that stops in it does not keep the samples from being taken", async () => {
+        await sql`delete from switchyard.job_outcomes`;
+        await sql`select switchyard.set_stage('profile', 'live', 'test')`;
+        await sql`select cron.alter_job(jobid, active := false)
+                    from cron.job where jobname = 'invoke-queue-processor-v2'`;
+        await other`begin`;
+        await other`update public.feature_flags set metadata = '{"a": 1}' where flag_name = 'use_presence_tracking'`;
+        const sampled = await sql`select from public.sample_freshness_v2()`;
+        assert.equal(sampled.length, 13);
+        assert.equal((await alerts(sql, "migration_locked")).length, 1);
+        assert.equal(await isActive(sql), false, "the legacy job still rests");
+        await other`rollback`;
+        await sql`select from public.sample_freshness_v2()`;
+        assert.equal(await isActive(sql), true, "it runs once the transaction has ended");
+        await sql`select switchyard.schedule_cron_jobs()`;
+        await sql`select switchyard.set_stage('profile', 'legacy', 'test')`;
+      });
+
+      await test.step("that pauses a job is waited for, and the job stays paused", async () => {
+        await other`begin`;
+        await other`select cron.alter_job(jobid, active := false) from cron.job where jobname = ${JOB}`;
+        const moved = sql`select switchyard.set_stage('profile', 'live', 'test')`;
+        moved.catch(() => {});
+        await waitingForOther(stack.databaseUrl);
+        await other`commit`;
+        await moved;
+        const [saved] = await sql`
+          select found_active from switchyard.saved_cron_jobs where job_name = ${JOB} and released_at is null`;
+        assert.equal(saved!.found_active, false);
+        await sql`select switchyard.set_stage('profile', 'legacy', 'test')`;
+        assert.equal(await isActive(sql), false, "as somebody wanted it");
+        await sql`select cron.alter_job(jobid, active := true) from cron.job where jobname = ${JOB}`;
+      });
+
+      await test.step("that makes a held job do nothing is waited for, and the saved one comes back", async () => {
+        await sql`select switchyard.set_stage('profile', 'live', 'test')`;
+        await other`begin`;
+        await other`select cron.alter_job(jobid, command := 'select 1') from cron.job where jobname = ${JOB}`;
+        const moved = sql`select switchyard.set_stage('profile', 'legacy', 'test')`;
+        moved.catch(() => {});
+        await waitingForOther(stack.databaseUrl);
+        await other`commit`;
+        await moved;
+        const jobs = await sql`
+          select jobname, active from cron.job where jobname like ${JOB + "%"} order by jobid`;
+        assert.deepEqual(jobs.map(({ active }) => active), [false, true]);
+        assert.match(jobs[1]!.jobname, /-restored-\d+$/);
+      });
+    } finally {
+      await other.end();
+    }
+  }));
+
+function alerts(sql: Sql, rule: string) {
+  return sql<{ severity: string; message: string }[]>`
+    select severity, message from switchyard.alerts where rule = ${rule} and resolved_at is null`;
+}
+
+async function isActive(sql: Sql): Promise<boolean> {
+  const [job] = await sql`select active from cron.job where jobname = ${JOB}`;
+  return job!.active;
+}
+
+/** Resolves when a session waits for a lock that another one holds. */
+async function waitingForOther(url: string): Promise<void> {
+  const observer = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    await eventually("a session to wait for the other one's lock", async () => {
+      const [blocked] = await observer`
+        select count(*)::int as sessions from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0`;
+      return blocked!.sessions > 0 ? true : undefined;
+    });
+  } finally {
+    await observer.end();
+  }
+}
