@@ -160,7 +160,7 @@ Deno.test("a rollback that has to wait says for whom", () =>
       assert.match(stdout, /is in legacy; nothing changed/);
       assert.match(
         stderr,
-        /^Waiting for session \d+ \(postgres, forgotten window\), which changes flags or stages: idle in transaction for \d+ s\n {2}If it was forgotten: select pg_terminate_backend\(\d+\)\n$/,
+        /^Waiting for the end of a transaction that changes flags or stages, of session \d+ \(postgres, forgotten window\): idle in transaction for \d+ s\n {2}If it was forgotten: select pg_terminate_backend\(\d+\)\n$/,
       );
     } finally {
       await holder.end();
