@@ -94,12 +94,20 @@ begin
            case when l.other_work <> '{}'
                 then format('(does other work too: %s)', array_to_string(l.other_work, ', ')) end,
            case when not l.active and l.save_id is null then '(paused by somebody)' end,
+           case when f.names <> '{}' and not switchyard.called_functions(l.command) && f.names
+                then format('(by its name alone: calls none of %s)', array_to_string(f.names, ', ')) end,
            case when cardinality(l.data_types) > 1
                 then format('(shared with %s)',
                             array_to_string(array_remove(l.data_types, p_type.data_type), ', ')) end), ', '
            order by l.job_id)
     into v_jobs, v_active, v_foreign, v_mixed, v_found
     from switchyard.legacy_jobs as l
+   cross join (
+     select array(
+       select o.function_name
+         from switchyard.functions_of_types() as o
+        where o.data_type = p_type.data_type
+        order by o.function_name) as names) as f
    where p_type.data_type = any (l.data_types);
 
   select case

@@ -1,6 +1,6 @@
 -- Each gate: when it holds and when not, with the numbers that it saw.
 begin;
-select plan(88);
+select plan(89);
 
 create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
 returns text language sql as $$
@@ -87,6 +87,11 @@ select is(pg_temp.gate('legacy_jobs'), 'holds: "hourly-fetch-fmp-profiles" / eac
 select is(pg_temp.gate('legacy_jobs', 'live', 'shares-float-all'),
   'holds: "daily-fetch-fmp-shares-float" (shared with shares-float) / each belongs to postgres, and does nothing else',
   '… and what they are shared with');
+select cron.alter_job(jobid, command := 'select 1') from cron.job where jobname = 'daily-fetch-fmp-shares-float';
+update public.data_type_registry_v2 set legacy_cron_jobs = '{daily-fetch-fmp-shares-float}' where data_type = 'shares-float';
+select is(pg_temp.gate('legacy_jobs', 'shadow', 'shares-float'),
+  'holds: "daily-fetch-fmp-shares-float" (by its name alone: calls none of fetch-fmp-shares-float) / the jobs that the registry names are there',
+  '… and which of them are legacy jobs by their names alone');
 
 -- soak_time
 select is(pg_temp.gate('soak_time'), 'does not hold: 0 s / 24 h', 'soak_time counts from the entry');

@@ -28,6 +28,18 @@ Deno.test("a vendor that begins to fail rolls a canary and a live type back by i
       });
     }
 
+    await test.step("a vendor that has nothing any more for what has rows does too", async () => {
+      await enter(sql, "live");
+      stack.simulator!.setFault("profile", { kind: "empty" });
+      await makeDue(sql);
+      await refreshAll(stack, sql);
+      stack.simulator!.setFault("profile", null);
+      await guard(sql);
+      await assertRolledBack(sql, "live", /empty_rate: 100.0 % \(20 of 20 jobs found nothing/);
+      const [rows] = await sql`select count(*)::int as left from public.profiles`;
+      assert.equal(rows!.left, ACTIVE, "and its rows stay");
+    });
+
     await test.step("with auto_rollback off there is an alert alone", async () => {
       await enter(sql, "canary");
       await sql`update public.data_type_registry_v2
