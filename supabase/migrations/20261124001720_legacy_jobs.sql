@@ -208,6 +208,17 @@ $$;
 comment on function switchyard.functions_of_types() is
   'Which Edge Functions refresh which data types.';
 
+create function switchyard.listed_name(p_job_name text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select regexp_replace(p_job_name, '(-restored-\d+)+$', '')
+$$;
+comment on function switchyard.listed_name(text) is
+  'The name by which legacy_cron_jobs knows a job: without what switchyard.schedule_saved_job has added to it.';
+
 create function switchyard.types_served_by(p_job_name text, p_command text)
 returns text[]
 language plpgsql
@@ -220,7 +231,7 @@ begin
       from (
         select r.data_type
           from public.data_type_registry_v2 as r
-         where p_job_name = any (r.legacy_cron_jobs)
+         where switchyard.listed_name(p_job_name) = any (r.legacy_cron_jobs)
         union
         select f.data_type
           from switchyard.functions_of_types() as f
@@ -317,7 +328,9 @@ begin
   -- its name alone.
   return array(select c.name from unnest(v_called) as c (name) where cardinality(v_known) > 0 and c.name <> all (v_known))
       || case when exists (
-                select 1 from public.data_type_registry_v2 as r where p_job_name = any (r.legacy_cron_jobs))
+                select 1
+                  from public.data_type_registry_v2 as r
+                 where switchyard.listed_name(p_job_name) = any (r.legacy_cron_jobs))
               then '{}'::text[]
               else switchyard.other_statements(p_command) || switchyard.other_calls(p_command) end;
 end
@@ -397,6 +410,7 @@ revoke all on function
   switchyard.function_urls(text),
   switchyard.called_functions(text),
   switchyard.functions_of_types(),
+  switchyard.listed_name(text),
   switchyard.types_served_by(text, text),
   switchyard.called_known_functions(text),
   switchyard.does_work_of(text, text, text, switchyard.saved_cron_jobs),

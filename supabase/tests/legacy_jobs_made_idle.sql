@@ -1,6 +1,6 @@
 -- Legacy jobs that are held and made into something else under their own name: that name refreshes nothing.
 begin;
-select plan(35);
+select plan(38);
 
 create function pg_temp.jobs(p_like text) returns text language sql as $$
   select string_agg(format('%s %s %s', regexp_replace(jobname, '\d+$', 'N'), case when active then 'active' else 'paused' end,
@@ -119,6 +119,12 @@ select cron.alter_job(pg_temp.id('wrapper'), command := 'select public.pull_some
 select switchyard.set_stage('revenue-segmentation', 'legacy');
 select is(pg_temp.jobs('wrapper%'), 'wrapper paused select public.pull_some(), wrapper-restored-N active select public.pull_all() /* an hour later */',
   'one that calls another function is left alone, and what it did comes back beside it');
+select is(pg_temp.refreshed_by('revenue-segmentation'), 'legacy jobs', '… known as what it was');
+select switchyard.set_stage('revenue-segmentation', 'live');
+select is(pg_temp.jobs('wrapper%'), 'wrapper paused select public.pull_some(), wrapper-restored-N paused select public.pull_all() /* an hour later */',
+  '… so that it rests again');
+select switchyard.set_stage('revenue-segmentation', 'legacy');
+select is(switchyard.listed_name('wrapper-restored-1-restored-22') || ' ' || switchyard.listed_name('a-restored-job'), 'wrapper a-restored-job', '… by its own name');
 select results_eq($$select active, command from switchyard.lock_cron_job(pg_temp.id('wrapper'))$$, $$values (false, 'select public.pull_some()')$$,
   'a job is read once it is locked');
 select is((select jobid from switchyard.lock_cron_job(-1)), null::bigint, '… and one that is gone is none');
