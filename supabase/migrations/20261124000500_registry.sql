@@ -31,6 +31,7 @@ create table public.data_type_registry_v2 (
   stage text not null default 'legacy',
   stage_entered_at timestamptz not null default now(),
   canary_percent integer not null default 0,
+  share_changed_at timestamptz not null default now(),
   paused boolean not null default false,
   shadow_rules jsonb not null default '{}',
   gate_settings jsonb not null default '{}',
@@ -104,6 +105,8 @@ comment on column public.data_type_registry_v2.stage is
   'Where the type stands: legacy, shadow, canary, live or retired. Moved by advance_migration_v2, rollback_migration_v2 and the flag use_queue_for_<data type>, never by an UPDATE.';
 comment on column public.data_type_registry_v2.stage_entered_at is
   'When the type came to its stage; the soak time counts from then.';
+comment on column public.data_type_registry_v2.share_changed_at is
+  'When canary_percent, or the symbols of the flag use_queue_for_<data type>, were changed last: symbols that came to the share then are judged from then on.';
 comment on column public.data_type_registry_v2.shadow_rules is
   'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), same_moment (columns that move all the time: where they differ within their tolerance, rows of equal source times are of different moments, and what other_moment allows decides nothing), other_moment (how far columns may be apart in such rows, like tolerances; numbers that are not listed 5 %, other columns not at all), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
 comment on column public.data_type_registry_v2.gate_settings is

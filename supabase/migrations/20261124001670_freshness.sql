@@ -10,6 +10,7 @@ create table switchyard.freshness_samples (
   rows integer not null,
   stale_rows integer not null,
   very_stale_rows integer not null,
+  emptied integer not null default 0,
   p50_age_seconds double precision,
   p95_age_seconds double precision,
   max_age_seconds double precision,
@@ -28,8 +29,10 @@ comment on column switchyard.freshness_samples.stale_rows is
   'Judged symbols that are older than the TTL, of unknown age, or without rows.';
 comment on column switchyard.freshness_samples.very_stale_rows is
   'Judged symbols with rows that are older than most_age_ttls (a gate setting) TTLs, or of unknown age.';
+comment on column switchyard.freshness_samples.emptied is
+  'Judged symbols with rows for which the vendor had nothing when it was asked last.';
 comment on column switchyard.freshness_samples.duration_ms is
-  'How long the sample took. In other stages than canary and live a type is sampled so rarely that this takes at most freshness_time_percent of the time.';
+  'How long the sample took. In legacy and shadow a type is sampled so rarely that this takes at most freshness_time_percent of the time.';
 
 create index freshness_samples_sampled_at_idx on switchyard.freshness_samples (sampled_at);
 
@@ -98,7 +101,7 @@ begin
 end
 $$;
 comment on function switchyard.judged_symbols_sql(public.data_type_registry_v2) is
-  'SQL for the symbols whose freshness the system in charge of a data type answers for, and since when it does (null: always). $2 is when the type came to its stage.';
+  'SQL for the symbols whose freshness the system in charge of a data type answers for, and since when it does (null: always). $2 is when the type came to its stage, or its share was changed last.';
 
 create function switchyard.symbol_ages_sql(p_type public.data_type_registry_v2)
 returns text
@@ -116,7 +119,7 @@ begin
     return format(
       $sql$
         select k.symbol, n.symbol is not null as has_rows, n.newest_at as refreshed_at,
-               coalesce(n.symbol is null and s.empty_until > $1 - make_interval(secs => $3), false) as is_empty
+               coalesce(s.empty_until > $1 - make_interval(secs => $3), false) as is_empty
           from (%1$s) as k
           left join (
             select %2$s as symbol, max(t.%3$I) as newest_at
@@ -151,7 +154,7 @@ begin
          group by 1
       )
       select d.symbol, h.has_rows, greatest(d.refreshed_at, n.newest_at) as refreshed_at,
-             d.is_empty and not h.has_rows as is_empty
+             d.is_empty
         from due as d
         left join newest as n on n.symbol = d.symbol
        cross join lateral (
@@ -172,7 +175,7 @@ begin
 end
 $$;
 comment on function switchyard.symbol_ages_sql(public.data_type_registry_v2) is
-  'SQL for the symbols of a data type that are to be fresh: (symbol, has_rows, refreshed_at, is_empty). $1 is now, $2 when the type came to its stage, $3 the TTL in seconds.';
+  'SQL for the symbols of a data type that are to be fresh: (symbol, has_rows, refreshed_at, is_empty). $1 is now, $2 when the type came to its stage or its share was changed last, $3 the TTL in seconds.';
 
 create function switchyard.measure_freshness(p_type public.data_type_registry_v2)
 returns switchyard.freshness_samples
@@ -199,13 +202,15 @@ begin
       judged as materialized (
         select a.has_rows, a.age,
                -- The condition is asked for stale ones alone: it may be slow.
-               a.is_empty or (not coalesce(a.age <= $3, false) and not %2$s) as is_out
+               (a.is_empty and not a.has_rows) or (not coalesce(a.age <= $3, false) and not %2$s) as is_out,
+               a.is_empty
           from aged as a
       )
       select count(*), count(*) filter (where j.is_out),
              count(*) filter (where not j.is_out and j.has_rows),
              count(*) filter (where not j.is_out and not coalesce(j.age <= $3, false)),
              count(*) filter (where not j.is_out and j.has_rows and not coalesce(j.age <= $4 * $3, false)),
+             count(*) filter (where not j.is_out and j.has_rows and j.is_empty),
              percentile_disc(0.5) within group (order by j.age) filter (where not j.is_out),
              percentile_disc(0.95) within group (order by j.age) filter (where not j.is_out),
              max(j.age) filter (where not j.is_out)
@@ -213,10 +218,10 @@ begin
     $sql$,
     switchyard.symbol_ages_sql(p_type),
     switchyard.condition_sql(
-      p_type, 'a.symbol', 'select s.symbol from aged as s where not coalesce(s.age <= $3, false) and not s.is_empty'))
+      p_type, 'a.symbol', 'select s.symbol from aged as s where not coalesce(s.age <= $3, false) and not (s.is_empty and not s.has_rows)'))
     into v_sample.symbols_known, v_sample.left_out, v_sample.rows, v_sample.stale_rows, v_sample.very_stale_rows,
-         v_sample.p50_age_seconds, v_sample.p95_age_seconds, v_sample.max_age_seconds
-    using v_started_at, p_type.stage_entered_at, p_type.default_ttl_minutes * 60::double precision,
+         v_sample.emptied, v_sample.p50_age_seconds, v_sample.p95_age_seconds, v_sample.max_age_seconds
+    using v_started_at, greatest(p_type.stage_entered_at, p_type.share_changed_at), p_type.default_ttl_minutes * 60::double precision,
           switchyard.gate_setting(p_type, 'most_age_ttls')::double precision;
   v_sample.data_type := p_type.data_type;
   v_sample.stage := p_type.stage;
@@ -251,7 +256,7 @@ begin
     select r.*
       from public.data_type_registry_v2 as r
      -- The guard wants a sample of these each minute.
-     where r.stage in ('canary', 'live') or not exists (
+     where r.stage in ('canary', 'live', 'retired') or not exists (
        select 1
          from (select f.sampled_at, f.duration_ms
                  from switchyard.freshness_samples as f
@@ -277,7 +282,7 @@ begin
 end
 $$;
 comment on function public.sample_freshness_v2() is
-  'Writes how old the data of each type is to switchyard.freshness_samples, whichever system refreshes it. Called by cron each minute while use_queue_system is on or record_baseline_v2 has started it; types whose sample takes long come less often (freshness_time_percent), save in canary and live. Returns what it saw per type; a type that cannot be sampled has its problem told and keeps no other from it. For postgres.';
+  'Writes how old the data of each type is to switchyard.freshness_samples, whichever system refreshes it. Called by cron each minute while use_queue_system is on or record_baseline_v2 has started it; types whose sample takes long come less often (freshness_time_percent), save in canary, live and retired. Returns what it saw per type; a type that cannot be sampled has its problem told and keeps no other from it. For postgres.';
 
 create table switchyard.baseline (
   id bigint generated always as identity primary key,

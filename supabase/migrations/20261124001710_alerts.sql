@@ -25,6 +25,7 @@ returns bigint
 language plpgsql
 volatile
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
   v_id bigint;
@@ -35,10 +36,36 @@ begin
      set message = excluded.message, severity = excluded.severity, last_seen_at = clock_timestamp()
   returning a.id into v_id;
   return v_id;
+exception when lock_not_available then
+  -- Somebody opens or resolves it in a transaction that is open still: what the alert is about goes first.
+  perform switchyard.record_event(
+    'alert not opened', jsonb_build_object('rule', p_rule, 'severity', p_severity, 'message', p_message),
+    0, null, p_data_type);
+  return null;
 end
 $$;
 comment on function switchyard.open_alert(text, text, text, text) is
-  'Opens an alert, or renews the open one of the same rule and data type; returns its id.';
+  'Opens an alert, or renews the open one of the same rule and data type; returns its id. Where another session holds that one for longer than 2 s it is an event in switchyard.queue_events, and null.';
+
+create function switchyard.resolve_alerts(p_ids bigint[], p_note text)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  -- One that somebody holds is left for the next look.
+  update switchyard.alerts as a
+     set resolved_at = clock_timestamp(), note = p_note
+   where a.id in (
+     select o.id
+       from switchyard.alerts as o
+      where o.id = any (p_ids) and o.resolved_at is null
+        for update skip locked);
+end
+$$;
+comment on function switchyard.resolve_alerts(bigint[], text) is
+  'Closes alerts whose cause is gone; waits for nobody.';
 
 create function public.resolve_alert_v2(p_id bigint, p_note text default null)
 returns boolean
@@ -62,5 +89,6 @@ grant select on table switchyard.alerts to service_role;
 
 revoke all on function
   switchyard.open_alert(text, text, text, text),
+  switchyard.resolve_alerts(bigint[], text),
   public.resolve_alert_v2(bigint, text)
 from public, anon, authenticated, service_role;

@@ -56,9 +56,12 @@ as $$
 declare
   v_uncovered text[] := array(select u.data_type from switchyard.uncovered_types() as u (data_type));
 begin
-  update switchyard.alerts as a
-     set resolved_at = clock_timestamp(), note = 'It is refreshed again'
-   where a.rule = 'uncovered' and a.resolved_at is null and a.data_type <> all (v_uncovered);
+  perform switchyard.resolve_alerts(
+    array(
+      select a.id
+        from switchyard.alerts as a
+       where a.rule = 'uncovered' and a.resolved_at is null and a.data_type <> all (v_uncovered)),
+    'It is refreshed again');
   -- Before live only a warning: somebody has paused the jobs, and may want the queue to take over. What is
   -- in legacy is none of ours.
   perform switchyard.open_alert(

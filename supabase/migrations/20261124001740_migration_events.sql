@@ -100,21 +100,17 @@ declare
   v_holder record;
 begin
   perform switchyard.lock_migration();
-  update switchyard.alerts as a
-     set resolved_at = clock_timestamp(), note = 'The transaction has ended'
-   where a.rule = 'migration_locked' and a.resolved_at is null;
+  perform switchyard.resolve_alerts(
+    array(select a.id from switchyard.alerts as a where a.rule = 'migration_locked' and a.resolved_at is null),
+    'The transaction has ended');
   return true;
 exception when lock_not_available then
   select h.* into v_holder from switchyard.migration_holder() as h;
   if v_holder.pid is not null then
-    begin
-      perform switchyard.open_alert(
-        'migration_locked', 'critical', null,
-        format('A transaction that changes flags or stages keeps data types from going back by themselves: %s; if it was forgotten, run select pg_terminate_backend(%s)',
-               v_holder.who, v_holder.pid));
-    exception when lock_not_available then
-      raise notice 'Another session opens an alert about %', v_holder.who;
-    end;
+    perform switchyard.open_alert(
+      'migration_locked', 'critical', null,
+      format('A transaction that changes flags or stages keeps data types from going back by themselves: %s; if it was forgotten, run select pg_terminate_backend(%s)',
+             v_holder.who, v_holder.pid));
   end if;
   return false;
 end

@@ -61,6 +61,50 @@ create trigger keep_all_stages
   before truncate on public.data_type_registry_v2
   for each statement execute function switchyard.keep_stage();
 
+create function switchyard.note_share()
+returns trigger
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  new.share_changed_at := clock_timestamp();
+  return new;
+end
+$$;
+comment on function switchyard.note_share() is
+  'Trigger: keeps data_type_registry_v2.share_changed_at true when canary_percent changes.';
+
+create trigger note_share
+  before update of canary_percent on public.data_type_registry_v2
+  for each row
+  when (new.canary_percent <> old.canary_percent)
+  execute function switchyard.note_share();
+
+-- Definer: a flag may be changed by a role that has no rights to the registry.
+create function switchyard.note_listed_symbols()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  update public.data_type_registry_v2 as r
+     set share_changed_at = clock_timestamp()
+   where 'use_queue_for_' || r.data_type = new.flag_name;
+  return null;
+end
+$$;
+comment on function switchyard.note_listed_symbols() is
+  'Trigger: keeps data_type_registry_v2.share_changed_at true when the symbols of a flag change.';
+
+create trigger note_listed_symbols
+  after update of metadata on public.feature_flags
+  for each row
+  when (new.metadata -> 'symbols' is distinct from old.metadata -> 'symbols')
+  execute function switchyard.note_listed_symbols();
+
 create function switchyard.keep_type_flag()
 returns trigger
 language plpgsql
@@ -129,6 +173,8 @@ create trigger follow_new_type
 
 revoke all on function
   switchyard.keep_stage(),
+  switchyard.note_share(),
+  switchyard.note_listed_symbols(),
   switchyard.keep_type_flag(),
   switchyard.follow_legacy_names()
 from public, anon, authenticated, service_role;

@@ -6,7 +6,7 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('gate_least_sample_global', '5', 1, 1000000, 'The same for data types without symbols'),
   ('gate_match_rate', '0.995', 0, 1, 'Share of the comparisons in shadow that must match'),
   ('gate_error_rate', '0.02', 0, 1, 'Share of the finished jobs that may fail, and of the symbols that may be very stale before a data type is rolled back'),
-  ('gate_empty_rate', '0.1', 0, 1, 'Share of the finished jobs for which the vendor may have nothing though their symbols have rows'),
+  ('gate_empty_rate', '0.1', 0, 1, 'Share of the symbols with rows for which the vendor may have nothing'),
   ('gate_conclusive_rate', '0.05', 0, 1, 'Share of the comparisons in shadow that must say something, match or mismatch'),
   ('gate_most_age_ttls', '2', 1, 1000, 'No symbol may be older than so many TTLs'),
   ('gate_baseline_slack', '1.25', 1, 1000, 'The age that 95 % of the symbols keep may be so many times that of the baseline'),
@@ -15,7 +15,7 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('gate_auto_rollback', '1', 0, 1, '1: a breach in canary or live rolls the data type back by itself; 0: it only opens an alert'),
   ('gate_breach_minutes', '5', 1, 1440, 'A breach lasts for so long before anything is rolled back'),
   ('gate_breach_least_failures', '5', 1, 1000000, 'Fewer failed jobs than this are never a breach'),
-  ('outcome_retention_days', '3', 1, 365, 'How many jobs were completed and failed is kept per settle for this many days'),
+  ('outcome_retention_days', '7', 1, 365, 'How many jobs were completed and failed is kept per settle for this many days'),
   ('verdict_retention_days', '90', 1, 3650, 'Verdicts of gates, refused moves and resolved alerts are kept for this many days');
 
 create table switchyard.gate_verdicts (

@@ -38,6 +38,25 @@ $$;
 comment on function switchyard.nothing_to_compare(text) is
   'Verdict of the gates about shadow for a data type with the fetcher edge-function: the function that refreshes it is that of the legacy job.';
 
+create function switchyard.refreshed_symbols(p_data_type text, p_since timestamptz, p_most integer)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select count(*)
+      from (
+        select 1
+          from switchyard.refresh_state as s
+         where s.data_type = p_data_type and s.empty_until is null and s.last_checked_at > p_since
+         limit p_most) as refreshed);
+end
+$$;
+comment on function switchyard.refreshed_symbols(text, timestamptz, integer) is
+  'How many symbols of a data type the queue has refreshed since then, those aside for which the vendor had nothing; counts no further than p_most.';
+
 create function switchyard.gate_sample(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
 language plpgsql
@@ -50,6 +69,7 @@ declare
               and (p_type.gate_settings ? 'least_sample_global' or not p_type.gate_settings ? 'least_sample')
          then 'least_sample_global' else 'least_sample' end);
   v_found integer;
+  v_fitting integer;
   v_outcomes record;
 begin
   if p_type.stage = 'shadow' and p_type.fetcher = 'edge-function' then
@@ -68,30 +88,32 @@ begin
   if p_type.stage = 'live' then
     -- By symbols, not by jobs: of a type with a TTL of a month those of the canary may be all there were.
     v_wanted := least(v_wanted, switchyard.share_symbols(p_type, v_wanted));
-    select count(*) into v_found
-      from (
-        select 1
-          from switchyard.refresh_state as s
-         where s.data_type = p_type.data_type
-           and s.empty_until is null
-           and s.last_checked_at > (
-             select max(e.occurred_at)
-               from switchyard.migration_events as e
-              where e.kind = 'stage' and e.data_type = p_type.data_type
-                and e.from_stage in ('legacy', 'shadow'))
-         limit v_wanted) as refreshed;
+    v_found := switchyard.refreshed_symbols(
+      p_type.data_type, (
+        select max(e.occurred_at)
+          from switchyard.migration_events as e
+         where e.kind = 'stage' and e.data_type = p_type.data_type
+           and e.from_stage in ('legacy', 'shadow')),
+      v_wanted);
     return (
       'sample', v_found >= v_wanted, format('%s symbols refreshed by the queue', v_found),
       format('%s symbols', v_wanted), 'Wait for more',
       jsonb_build_object('symbols', v_found, 'wanted', v_wanted))::switchyard.gate_result;
   end if;
 
-  -- Each symbol of a small share is fetched once in its TTL: one job of each will do.
-  v_wanted := least(v_wanted, greatest(switchyard.share_symbols(p_type, v_wanted),
-                                       switchyard.gate_setting(p_type, 'least_sample_global')));
+  -- Each symbol of a small share is fetched once in its TTL: one job of each will do. No more jobs are wanted
+  -- than a symbol has while outcomes are kept: of a TTL of a month one.
+  v_fitting := greatest(1, floor(
+    1440 * switchyard.setting_integer('outcome_retention_days') / p_type.default_ttl_minutes) - 1);
+  v_wanted := case
+    when p_type.symbol_column is null then least(v_wanted, v_fitting)
+    else least(v_wanted, greatest(switchyard.share_symbols(p_type, v_wanted),
+                                  least(switchyard.gate_setting(p_type, 'least_sample_global'), v_fitting))) end;
   select o.* into v_outcomes
     from switchyard.recent_outcomes(p_type.data_type, p_type.stage_entered_at) as o;
-  v_found := least(v_outcomes.finished - v_outcomes.failed - v_outcomes.emptied, v_wanted);
+  v_found := least(v_wanted, greatest(
+    v_outcomes.finished - v_outcomes.failed - v_outcomes.emptied,
+    switchyard.refreshed_symbols(p_type.data_type, p_type.stage_entered_at, v_wanted)));
   return (
     'sample', v_found >= v_wanted, format('%s completed jobs', v_found), format('%s completed jobs', v_wanted),
     format('Wait for more, or raise canary_percent (%s %% now)', p_type.canary_percent),
@@ -100,7 +122,7 @@ begin
 end
 $$;
 comment on function switchyard.gate_sample(public.data_type_registry_v2) is
-  'Gate: enough was seen to judge by: comparisons in shadow; in canary completed jobs, one for each symbol of the share if that is fewer than least_sample; in live symbols that the queue has refreshed since the type left shadow. Jobs for which the vendor had nothing, though their symbols have rows, do not count.';
+  'Gate: enough was seen to judge by: comparisons in shadow; in canary completed jobs, one for each symbol of the share if that is fewer than least_sample, or as many symbols; in live symbols that the queue has refreshed since the type left shadow. Jobs for which the vendor had nothing, though their symbols have rows, do not count.';
 
 create function switchyard.gate_match_rate(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -139,26 +161,28 @@ $$;
 comment on function switchyard.gate_match_rate(public.data_type_registry_v2) is
   'Gate: what the queue fetched in shadow agrees with what the legacy jobs wrote, and enough of the comparisons say something.';
 
-create function switchyard.soaked_outcomes(
-  p_type public.data_type_registry_v2,
-  out finished integer,
-  out failed integer,
-  out emptied integer
-)
+create function switchyard.latest_sample(p_type public.data_type_registry_v2)
+returns switchyard.freshness_samples
 language plpgsql
 stable
 set search_path = ''
 as $$
+declare
+  v_sample switchyard.freshness_samples;
 begin
-  select o.* into finished, failed, emptied
-    from switchyard.recent_outcomes(
-      p_type.data_type,
-      greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(hours => greatest(
-        1, switchyard.gate_setting(p_type, 'soak_hours')::integer)))) as o;
+  select s.* into v_sample
+    from switchyard.freshness_samples as s
+   where s.data_type = p_type.data_type
+     and s.sampled_at > greatest(p_type.stage_entered_at, clock_timestamp() - interval '5 minutes')
+     -- A clock that was set back leaves samples in the future.
+     and s.sampled_at <= clock_timestamp()
+   order by s.sampled_at desc
+   limit 1;
+  return v_sample;
 end
 $$;
-comment on function switchyard.soaked_outcomes(public.data_type_registry_v2) is
-  'The outcomes of the jobs that finished in this stage, in the last soak_hours at most.';
+comment on function switchyard.latest_sample(public.data_type_registry_v2) is
+  'The latest freshness sample of a data type in its stage, of the last 5 minutes; null columns for none.';
 
 create function switchyard.gate_error_rate(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -171,7 +195,11 @@ declare
   v_outcomes record;
   v_rate numeric;
 begin
-  select o.* into v_outcomes from switchyard.soaked_outcomes(p_type) as o;
+  select o.* into v_outcomes
+    from switchyard.recent_outcomes(
+      p_type.data_type,
+      greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(hours => greatest(
+        1, switchyard.gate_setting(p_type, 'soak_hours')::integer)))) as o;
   v_rate := v_outcomes.failed::numeric / nullif(v_outcomes.finished, 0);
   return (
     'error_rate', coalesce(v_rate <= v_most, true),
@@ -195,24 +223,23 @@ set search_path = ''
 as $$
 declare
   v_most numeric := switchyard.gate_setting(p_type, 'empty_rate');
-  v_outcomes record;
-  v_rate numeric;
+  v_sample switchyard.freshness_samples := switchyard.latest_sample(p_type);
+  v_rate numeric := v_sample.emptied::numeric / nullif(v_sample.rows, 0);
 begin
-  select o.* into v_outcomes from switchyard.soaked_outcomes(p_type) as o;
-  v_rate := v_outcomes.emptied::numeric / nullif(v_outcomes.finished, 0);
   return (
-    'empty_rate', coalesce(v_rate <= v_most, true),
-    coalesce(switchyard.percent(v_rate) || format(' (%s of %s jobs)', v_outcomes.emptied, v_outcomes.finished),
-             'no finished job'),
+    'empty_rate', coalesce(v_rate <= v_most, v_sample.sampled_at is not null),
+    case when v_sample.sampled_at is null then 'no sample in the last 5 minutes'
+         else coalesce(switchyard.percent(v_rate) || format(' (%s of %s symbols)', v_sample.emptied, v_sample.rows),
+                       'no row that counts') end,
     format('at most %s', switchyard.percent(v_most)),
     format('See select s.symbol, s.last_checked_at from switchyard.refresh_state as s where s.data_type = %L and s.empty_until is not null',
            p_type.data_type),
-    jsonb_build_object('emptied', v_outcomes.emptied, 'finished', v_outcomes.finished, 'most', v_most)
+    jsonb_build_object('emptied', v_sample.emptied, 'rows', v_sample.rows, 'most', v_most)
   )::switchyard.gate_result;
 end
 $$;
 comment on function switchyard.gate_empty_rate(public.data_type_registry_v2) is
-  'Gate: of the jobs that finished in this stage, in the last soak_hours at most, few found that the vendor had nothing though their symbols have rows.';
+  'Gate: in the latest sample the vendor had nothing, when it was asked last, for few of the symbols that have rows.';
 
 create function switchyard.gate_freshness(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -222,8 +249,7 @@ set search_path = ''
 as $$
 declare
   v_most_age numeric := 60 * p_type.default_ttl_minutes * switchyard.gate_setting(p_type, 'most_age_ttls');
-  v_since timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - interval '5 minutes');
-  v_sample switchyard.freshness_samples;
+  v_sample switchyard.freshness_samples := switchyard.latest_sample(p_type);
   v_judged integer;
   v_without_rows integer;
   v_of_unknown_age integer;
@@ -232,14 +258,6 @@ declare
   v_most_p95 numeric;
   v_most_share numeric;
 begin
-  select s.* into v_sample
-    from switchyard.freshness_samples as s
-   where s.data_type = p_type.data_type
-     and s.sampled_at > v_since
-     -- A clock that was set back leaves samples in the future.
-     and s.sampled_at <= clock_timestamp()
-   order by s.sampled_at desc
-   limit 1;
   v_judged := v_sample.symbols_known - v_sample.left_out;
   v_without_rows := v_judged - v_sample.rows;
   -- Very stale without being old: their rows have no time.
@@ -364,9 +382,10 @@ comment on function switchyard.gate_alerts(public.data_type_registry_v2) is
 revoke all on function
   switchyard.share_symbols(public.data_type_registry_v2, integer),
   switchyard.nothing_to_compare(text),
+  switchyard.refreshed_symbols(text, timestamptz, integer),
   switchyard.gate_sample(public.data_type_registry_v2),
   switchyard.gate_match_rate(public.data_type_registry_v2),
-  switchyard.soaked_outcomes(public.data_type_registry_v2),
+  switchyard.latest_sample(public.data_type_registry_v2),
   switchyard.gate_error_rate(public.data_type_registry_v2),
   switchyard.gate_empty_rate(public.data_type_registry_v2),
   switchyard.gate_freshness(public.data_type_registry_v2),

@@ -1,6 +1,6 @@
 -- Adds the guard, which rolls data types back by itself. Nothing calls it while use_queue_system is off.
 
-create function switchyard.outcome_breach(p_type public.data_type_registry_v2)
+create function switchyard.error_breach(p_type public.data_type_registry_v2)
 returns text
 language plpgsql
 stable
@@ -9,24 +9,20 @@ as $$
 declare
   v_minutes integer := switchyard.gate_setting(p_type, 'breach_minutes');
   v_most numeric := switchyard.gate_setting(p_type, 'error_rate');
-  v_most_emptied numeric := switchyard.gate_setting(p_type, 'empty_rate');
   v_least integer := switchyard.gate_setting(p_type, 'breach_least_failures');
   v_since timestamptz := clock_timestamp() - make_interval(mins => v_minutes);
   v_earliest timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - interval '1 day');
   v_finished integer;
   v_failed integer;
-  v_emptied integer;
   v_last_failed_at timestamptz;
-  v_last_emptied_at timestamptz;
 begin
   -- The jobs of the last minutes; of a type that is refreshed seldom the last 50, of a day at most. Old
   -- failures alone are no breach: the last one has to be of these minutes.
-  select sum(latest.completed + latest.failed), sum(latest.failed), sum(latest.emptied),
-         max(latest.finished_at) filter (where latest.failed > 0),
-         max(latest.finished_at) filter (where latest.emptied > 0)
-    into v_finished, v_failed, v_emptied, v_last_failed_at, v_last_emptied_at
+  select sum(latest.completed + latest.failed), sum(latest.failed),
+         max(latest.finished_at) filter (where latest.failed > 0)
+    into v_finished, v_failed, v_last_failed_at
     from (
-      select o.finished_at, o.completed, o.failed, o.emptied,
+      select o.finished_at, o.completed, o.failed,
              sum(o.completed + o.failed) over (order by o.finished_at desc) as up_to_here
         from switchyard.job_outcomes as o
        where o.data_type = p_type.data_type and o.finished_at > v_earliest
@@ -37,16 +33,11 @@ begin
                   switchyard.percent(v_failed::numeric / v_finished), v_failed, v_finished,
                   switchyard.percent(v_most));
   end if;
-  if v_emptied >= v_least and v_emptied > v_most_emptied * v_finished and v_last_emptied_at > v_since then
-    return format('empty_rate: %s (%s of %s jobs found nothing for symbols that have rows), wanted at most %s',
-                  switchyard.percent(v_emptied::numeric / v_finished), v_emptied, v_finished,
-                  switchyard.percent(v_most_emptied));
-  end if;
   return null;
 end
 $$;
-comment on function switchyard.outcome_breach(public.data_type_registry_v2) is
-  'What the breach of the error rate or of the empty rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, or found nothing for symbols that have rows than empty_rate allows, and no fewer than breach_least_failures.';
+comment on function switchyard.error_breach(public.data_type_registry_v2) is
+  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures.';
 
 create function switchyard.freshness_breach(p_type public.data_type_registry_v2)
 returns text
@@ -57,17 +48,26 @@ as $$
 declare
   v_minutes integer := switchyard.gate_setting(p_type, 'breach_minutes');
   v_most numeric := switchyard.gate_setting(p_type, 'error_rate');
+  v_most_emptied numeric := switchyard.gate_setting(p_type, 'empty_rate');
+  v_least_emptied integer := least(
+    switchyard.gate_setting(p_type, 'breach_least_failures'), case when p_type.symbol_column is null then 1 end);
   v_samples integer;
   v_breaches integer;
+  v_emptied integer;
   v_found text;
+  v_found_emptied text;
   v_since timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(mins => v_minutes));
 begin
   -- A sample a minute, and one may be missing. Every one of them has to tell of it.
   select count(*),
          count(*) filter (where s.very_stale_rows > v_most * (s.symbols_known - s.left_out)),
+         count(*) filter (where s.emptied >= v_least_emptied and s.emptied > v_most_emptied * s.rows),
          (array_agg(format('%s of %s symbols', s.very_stale_rows, s.symbols_known - s.left_out)
+                    order by s.sampled_at desc))[1],
+         (array_agg(format('%s (%s of %s symbols)', switchyard.percent(s.emptied::numeric / nullif(s.rows, 0)),
+                           s.emptied, s.rows)
                     order by s.sampled_at desc))[1]
-    into v_samples, v_breaches, v_found
+    into v_samples, v_breaches, v_emptied, v_found, v_found_emptied
     from switchyard.freshness_samples as s
    where s.data_type = p_type.data_type
      and s.sampled_at > v_since
@@ -77,11 +77,15 @@ begin
     return format('freshness: %s older than %s TTLs for %s min, wanted at most %s',
                   v_found, switchyard.gate_setting(p_type, 'most_age_ttls'), v_minutes, switchyard.percent(v_most));
   end if;
+  if v_samples >= greatest(v_minutes - 1, 1) and v_emptied = v_samples then
+    return format('empty_rate: %s that have rows came back empty for %s min, wanted at most %s',
+                  v_found_emptied, v_minutes, switchyard.percent(v_most_emptied));
+  end if;
   return null;
 end
 $$;
 comment on function switchyard.freshness_breach(public.data_type_registry_v2) is
-  'What the breach of freshness is, or null: in every sample of the last breach_minutes more symbols were older than most_age_ttls TTLs than error_rate allows.';
+  'What the breach of freshness or of the empty rate is, or null: in every sample of the last breach_minutes more symbols were older than most_age_ttls TTLs than error_rate allows, or more of those with rows had come back empty than empty_rate allows (of a type with symbols no fewer than breach_least_failures).';
 
 create function switchyard.sample_breach(p_type public.data_type_registry_v2)
 returns text
@@ -136,9 +140,9 @@ begin
       'cron_job_rests', 'warning', null,
       format('Cron jobs do not run as they should though the queue is switched on: %s; run select switchyard.schedule_cron_jobs()', v_resting));
   else
-    update switchyard.alerts as a
-       set resolved_at = clock_timestamp(), note = 'No cron job rests that should run'
-     where a.rule = 'cron_job_rests' and a.resolved_at is null;
+    perform switchyard.resolve_alerts(
+      array(select a.id from switchyard.alerts as a where a.rule = 'cron_job_rests' and a.resolved_at is null),
+      'No cron job rests that should run');
   end if;
   return v_resting;
 end
@@ -173,14 +177,17 @@ begin
         jsonb_build_object('automatic', true, 'legacy_jobs', v_report));
     end if;
   end if;
-  update switchyard.alerts as a
-     set resolved_at = clock_timestamp(), note = 'Somebody has switched the queue, or scheduled its jobs anew, since'
-   where a.rule = 'queue_rests'
-     and a.resolved_at is null
-     and exists (
-       select 1
-         from switchyard.migration_events as e
-        where e.kind = 'flags' and not e.automatic and e.occurred_at > a.opened_at);
+  perform switchyard.resolve_alerts(
+    array(
+      select a.id
+        from switchyard.alerts as a
+       where a.rule = 'queue_rests'
+         and a.resolved_at is null
+         and exists (
+           select 1
+             from switchyard.migration_events as e
+            where e.kind = 'flags' and not e.automatic and e.occurred_at > a.opened_at)),
+    'Somebody has switched the queue, or scheduled its jobs anew, since');
   perform switchyard.report_resting_jobs();
   perform switchyard.watch_coverage();
   return jsonb_array_length(v_report);
@@ -208,15 +215,15 @@ begin
       p_data_type, v_next, array(select g from switchyard.check_gates(p_data_type, v_next) as g),
       p_only_changed := true);
   end if;
-  if v_type.stage in ('canary', 'live') then
-    return coalesce(switchyard.outcome_breach(v_type), switchyard.freshness_breach(v_type),
+  if v_type.stage in ('canary', 'live', 'retired') then
+    return coalesce(switchyard.error_breach(v_type), switchyard.freshness_breach(v_type),
                     switchyard.sample_breach(v_type));
   end if;
   return null;
 end
 $$;
 comment on function switchyard.look_at_type(text) is
-  'Keeps those verdicts of the gates before the next stage of a data type that have changed, and returns what the breach is in canary and live; null for none.';
+  'Keeps those verdicts of the gates before the next stage of a data type that have changed, and returns what the breach is in canary, live and retired; null for none.';
 
 create function switchyard.answer_breach(p_data_type text, p_breach text)
 returns text
@@ -230,7 +237,8 @@ begin
   select r.* into strict v_type
     from public.data_type_registry_v2 as r
    where r.data_type = p_data_type;
-  if switchyard.gate_setting(v_type, 'auto_rollback') = 0 then
+  -- What is retired may have no legacy endpoint to go back to.
+  if v_type.stage = 'retired' or switchyard.gate_setting(v_type, 'auto_rollback') = 0 then
     perform switchyard.open_alert(
       'breach', 'critical', p_data_type,
       format('"%s" in %s breaks a gate: %s', p_data_type, v_type.stage, p_breach));
@@ -246,7 +254,7 @@ begin
 end
 $$;
 comment on function switchyard.answer_breach(text, text) is
-  'Rolls a data type back because of a breach, with a critical alert; with auto_rollback off it only opens the alert. Returns what it did.';
+  'Rolls a data type back because of a breach, with a critical alert; with auto_rollback off, and in retired, it only opens the alert. Returns what it did.';
 
 create function public.guard_migrations_v2()
 returns table (data_type text, action text)
@@ -266,7 +274,7 @@ begin
   for v_type in
     select r.data_type
       from public.data_type_registry_v2 as r
-     where r.stage in ('shadow', 'canary', 'live')
+     where r.stage <> 'legacy'
      order by r.data_type
   loop
     begin
@@ -325,10 +333,10 @@ begin
 end
 $$;
 comment on function public.guard_migrations_v2() is
-  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate, empty rate or freshness breaks its gate for breach_minutes, with a critical alert; lets the legacy jobs run when somebody has switched a v2 cron job off by hand; keeps an alert open for what nothing refreshes; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
+  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate, empty rate or freshness breaks its gate for breach_minutes, with a critical alert (those in retired get the alert alone); lets the legacy jobs run when somebody has switched a v2 cron job off by hand; keeps an alert open for what nothing refreshes; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
 
 revoke all on function
-  switchyard.outcome_breach(public.data_type_registry_v2),
+  switchyard.error_breach(public.data_type_registry_v2),
   switchyard.freshness_breach(public.data_type_registry_v2),
   switchyard.sample_breach(public.data_type_registry_v2),
   switchyard.report_resting_jobs(),

@@ -1,6 +1,6 @@
 -- A vendor that has nothing any more for symbols that have rows.
 begin;
-select plan(17);
+select plan(20);
 
 delete from public.supported_symbols;
 insert into public.supported_symbols (symbol) select 'EM-' || n from generate_series(1, 20) as n;
@@ -43,18 +43,35 @@ create function pg_temp.told() returns text language sql as $$
 $$;
 select is(pg_temp.told(), 'known 20, out 10, rows 10', 'a symbol that has rows is judged, whatever the vendor says');
 
--- The guard.
-create function pg_temp.breach() returns text language sql as $$
-  select switchyard.outcome_breach(r) from public.data_type_registry_v2 as r where r.data_type = 'profile'
+select is((select m.emptied from public.data_type_registry_v2 as r cross join lateral switchyard.measure_freshness(r) as m where r.data_type = 'profile'), 10,
+  '… and counted');
+
+-- The guard: by the share of the symbols, so that a few dead ones are no breach when nothing else is due.
+create function pg_temp.sample(p_emptied integer) returns void language sql as $$
+  insert into switchyard.freshness_samples (
+    data_type, sampled_at, stage, symbols_known, left_out, rows, stale_rows, very_stale_rows, emptied, p95_age_seconds, max_age_seconds, duration_ms)
+  select 'profile', clock_timestamp() - n * interval '1 minute', 'live', 200, 100, 100, 0, 0, p_emptied, 1, 1, 1 from generate_series(0, 3) as n
 $$;
-select is(pg_temp.breach(), 'empty_rate: 54.5 % (12 of 22 jobs found nothing for symbols that have rows), wanted at most 10.0 %', 'that is a breach');
+create function pg_temp.breach() returns text language sql as $$
+  select switchyard.freshness_breach(r) from public.data_type_registry_v2 as r where r.data_type = 'profile'
+$$;
+select set_config('switchyard.moves_stage', 'profile', true);
+update public.data_type_registry_v2 set stage_entered_at = now() - interval '1 day' where data_type = 'profile';
+select set_config('switchyard.moves_stage', '', true);
+select pg_temp.sample(10);
+select is(pg_temp.breach(), null, 'a tenth of the symbols is no breach');
+update switchyard.freshness_samples set emptied = 11;
+select is(pg_temp.breach(), 'empty_rate: 11.0 % (11 of 100 symbols) that have rows came back empty for 5 min, wanted at most 10.0 %', 'more is one');
 update public.data_type_registry_v2 set gate_settings = '{"empty_rate": 0.6}' where data_type = 'profile';
 select is(pg_temp.breach(), null, '… unless a type may have more');
 update public.data_type_registry_v2 set gate_settings = '{"breach_least_failures": 13}' where data_type = 'profile';
 select is(pg_temp.breach(), null, '… or there are few');
 update public.data_type_registry_v2 set gate_settings = '{}' where data_type = 'profile';
+update switchyard.freshness_samples set emptied = 0 where sampled_at = (select min(sampled_at) from switchyard.freshness_samples);
+select is(pg_temp.breach(), null, '… or a sample says otherwise');
+update switchyard.freshness_samples set emptied = 100;
 select is((select action from public.guard_migrations_v2() where data_type = 'profile'),
-  'rolled back from live: empty_rate: 54.5 % (12 of 22 jobs found nothing for symbols that have rows), wanted at most 10.0 %', 'the type goes back');
+  'rolled back from live: empty_rate: 100.0 % (100 of 100 symbols) that have rows came back empty for 5 min, wanted at most 10.0 %', 'the type goes back');
 select results_eq($$select active from switchyard.legacy_jobs where 'profile' = any (data_types)$$, 'values (true)', '… to its legacy job');
 select switchyard.set_stage('profile', 'shadow');
 select is(pg_temp.settle(1, 5), 5::bigint, 'in shadow nothing is written');

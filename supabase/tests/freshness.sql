@@ -1,6 +1,6 @@
 -- Samples of how old the data of each type is.
 begin;
-select plan(37);
+select plan(42);
 
 delete from public.supported_symbols;
 delete from realtime.subscription;
@@ -66,12 +66,27 @@ select is(pg_temp.told(), 'known 2, out 0, rows 2, stale 0, very stale 0, p50 0,
 create function pg_temp.entered(p_ago interval) returns void language plpgsql as $$
 begin
   perform set_config('switchyard.moves_stage', 'aged', true);
-  update public.data_type_registry_v2 set stage_entered_at = clock_timestamp() - p_ago where data_type = 'aged';
+  update public.data_type_registry_v2 set stage_entered_at = clock_timestamp() - p_ago, share_changed_at = clock_timestamp() - p_ago where data_type = 'aged';
   perform set_config('switchyard.moves_stage', '', true);
 end $$;
 select pg_temp.entered('3 hours');
 insert into switchyard.refresh_state (symbol, data_type, last_checked_at) values ('FR-6', 'aged', now() - interval '10 minutes');
 select is(pg_temp.told(), 'known 2, out 0, rows 2, stale 1, very stale 1, p50 600, p95 10800, max 10800', '… by what the queue did, though legacy moves the rows');
+
+-- Who comes to the share later is judged from then on.
+update public.data_type_registry_v2 set canary_percent = 100 where data_type = 'aged';
+select is(pg_temp.told(), 'known 10, out 0, rows 8, stale 2, very stale 0, p50 0, p95 0, max 0', 'a share that grows is not stale at once');
+select ok((select share_changed_at > clock_timestamp() - interval '1 minute' from public.data_type_registry_v2 where data_type = 'aged'), '… because it is known when it grew');
+create function pg_temp.changed(p_ago interval) returns void language sql as $$
+  update public.data_type_registry_v2 set share_changed_at = clock_timestamp() - p_ago where data_type = 'aged'
+$$;
+select pg_temp.changed('3 hours');
+select ok((select very_stale_rows from pg_temp.sample()) > 0, '… for ever it is not excused');
+update public.feature_flags set metadata = '{"symbols": ["FR-5"]}' where flag_name = 'use_queue_for_aged';
+select is((select very_stale_rows from pg_temp.sample()), 0, 'the same for symbols that are listed');
+select pg_temp.changed('3 hours');
+update public.feature_flags set metadata = metadata || '{"about": "x"}' where flag_name = 'use_queue_for_aged';
+select ok((select very_stale_rows from pg_temp.sample()) > 0, '… and nothing else of the flag');
 
 -- On demand.
 select switchyard.set_stage('aged', 'legacy', 'test');

@@ -1,6 +1,6 @@
 -- Each gate: when it holds and when not, with the numbers that it saw.
 begin;
-select plan(89);
+select plan(95);
 
 create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
 returns text language sql as $$
@@ -128,10 +128,10 @@ update switchyard.job_outcomes set emptied = 1 where ctid = (select min(ctid) fr
 select is(pg_temp.gate('sample'), 'holds: 100 completed jobs / 100 completed jobs', 'of a hundred and twenty one may be of a symbol that came back empty');
 update switchyard.job_outcomes set emptied = 21 where emptied = 1;
 select is(pg_temp.gate('sample'), 'does not hold: 99 completed jobs / 100 completed jobs', '… not twenty-one');
-select is(pg_temp.gate('empty_rate'), 'does not hold: 17.5 % (21 of 120 jobs) / at most 10.0 %', '… which is too large a share as well');
-update switchyard.job_outcomes set emptied = 12 where emptied = 21;
-select is(pg_temp.gate('empty_rate'), 'holds: 10.0 % (12 of 120 jobs) / at most 10.0 %', '… a tenth is not');
-select is(pg_temp.gate('empty_rate', 'live', 'quote'), 'holds: no finished job / at most 10.0 %', 'without jobs nothing came back empty');
+insert into switchyard.refresh_state (symbol, data_type, last_checked_at) select 'GA-' || n, 'profile', clock_timestamp() from generate_series(1, 100) as n;
+select is(pg_temp.gate('sample'), 'holds: 100 completed jobs / 100 completed jobs', '… unless as many symbols were refreshed in this stage, whose jobs are forgotten');
+select is((select switchyard.refreshed_symbols('profile', clock_timestamp() - interval '1 hour', 50)), 50, '… counted no further than need be');
+delete from switchyard.refresh_state;
 update switchyard.job_outcomes set emptied = 0 where emptied > 0;
 select is((select switchyard.share_symbols(r, 1000) from public.data_type_registry_v2 as r where data_type = 'profile'), 400,
   'the share is counted over the known symbols');
@@ -140,6 +140,11 @@ update public.data_type_registry_v2 set gate_settings = '{"least_sample": 20, "l
 select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 3 completed jobs', '… or what it says of its own');
 update public.data_type_registry_v2 set gate_settings = '{"least_sample": 4}' where data_type = 'exchange-rates';
 select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 4 completed jobs', '… in either word');
+update public.data_type_registry_v2 set default_ttl_minutes = 1440, gate_settings = '{}' where data_type = 'exchange-rates';
+select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 5 completed jobs', 'of a daily type there are as many while outcomes are kept');
+update public.data_type_registry_v2 set default_ttl_minutes = 4320 where data_type = 'exchange-rates';
+select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 1 completed jobs', 'of one that is refreshed every third day there are not');
+update public.data_type_registry_v2 set default_ttl_minutes = 360 where data_type = 'exchange-rates';
 
 -- error_rate
 select is(pg_temp.gate('error_rate'), 'holds: 0.0 % (0 of 120 jobs) / at most 2.0 %', 'error_rate counts finished jobs of this stage');
@@ -153,9 +158,6 @@ select is(pg_temp.gate('error_rate'), 'holds: 2.4 % (3 of 123 jobs) / at most 5.
 select is(pg_temp.gate('error_rate', 'live', 'quote'), 'holds: no finished job / at most 2.0 %', 'no job is no failure: sample is for that');
 select results_eq($$select finished, failed from switchyard.recent_outcomes('profile', clock_timestamp() - interval '10 hours')$$,
   'values (183, 3)', 'recent_outcomes counts since any time');
-select results_eq($$select o.finished, o.failed, o.emptied from public.data_type_registry_v2 as r cross join lateral switchyard.soaked_outcomes(r) as o
-                     where r.data_type = 'profile'$$,
-  'values (123, 3, 0)', '… soaked_outcomes in this stage');
 
 -- freshness
 select is(pg_temp.gate('freshness'), 'does not hold: no sample in the last 5 minutes / oldest at most 2 h, no baseline was recorded',
@@ -198,6 +200,20 @@ select is(pg_temp.gate('freshness'), 'holds: no row that counts / oldest at most
 update public.data_type_registry_v2 set condition_function = null where data_type = 'profile';
 update switchyard.freshness_samples set symbols_known = 0, left_out = 0 where data_type = 'profile';
 select is(pg_temp.gate('freshness'), 'holds: no row that counts / oldest at most 2 h, no baseline was recorded', '… or nobody looks at any');
+
+-- empty_rate
+delete from switchyard.freshness_samples;
+select is(pg_temp.gate('empty_rate'), 'does not hold: no sample in the last 5 minutes / at most 10.0 %', 'empty_rate wants a sample');
+select is((select l.sampled_at from public.data_type_registry_v2 as r cross join lateral switchyard.latest_sample(r) as l where r.data_type = 'profile'),
+  null, '… of now');
+select pg_temp.sample(1, 1);
+select is(pg_temp.gate('empty_rate'), 'holds: 0.0 % (0 of 10 symbols) / at most 10.0 %', '… and holds while the vendor has something for all');
+update switchyard.freshness_samples set emptied = 1;
+select is(pg_temp.gate('empty_rate'), 'holds: 10.0 % (1 of 10 symbols) / at most 10.0 %', '… or for most');
+update switchyard.freshness_samples set emptied = 2;
+select is(pg_temp.gate('empty_rate'), 'does not hold: 20.0 % (2 of 10 symbols) / at most 10.0 %', '… and not for many');
+update switchyard.freshness_samples set emptied = 0, rows = 0, left_out = 10;
+select is(pg_temp.gate('empty_rate'), 'holds: no row that counts / at most 10.0 %', '… where no row counts freshness tells');
 
 -- queue_depth, quota, alerts
 select is(pg_temp.gate('queue_depth'), 'holds: 0 due jobs / at most 1000 due jobs', 'queue_depth holds while nothing is due');

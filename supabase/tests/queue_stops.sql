@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(30);
+select plan(35);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -88,6 +88,16 @@ select matches(pg_temp.breach(), '^freshness: its table could not be read for 5 
 select matches((select action from public.guard_migrations_v2() where data_type = 'grades-historical'), '^rolled back from live: freshness: its table could not be read',
   '… and the type goes back');
 select is((select severity from switchyard.alerts where rule = 'automatic_rollback' and data_type = 'grades-historical'), 'critical', '… with an alert');
+-- What is retired gets the alert alone.
+select switchyard.set_stage('dividend-history', 'retired');
+insert into switchyard.job_outcomes (data_type, completed, failed) values ('dividend-history', 0, 10);
+select matches((select action from public.guard_migrations_v2() where data_type = 'dividend-history'), '^alert: error_rate', 'a type in retired is watched too');
+select is((select stage from public.data_type_registry_v2 where data_type = 'dividend-history'), 'retired', '… and stays');
+select is((select severity from switchyard.alerts where rule = 'breach' and data_type = 'dividend-history' and resolved_at is null), 'critical', '… with a critical alert');
+select switchyard.resolve_alerts(array(select id from switchyard.alerts where rule = 'breach'), 'seen');
+select is((select note from switchyard.alerts where rule = 'breach'), 'seen', 'alerts are resolved with a note');
+select switchyard.resolve_alerts(array(select id from switchyard.alerts where rule = 'breach'), 'seen again');
+select is((select note from switchyard.alerts where rule = 'breach'), 'seen', '… once');
 select is(switchyard.try_lock_migration(), true, 'the lock of the moves is free');
 select is((select who from switchyard.migration_holder()), null, '… for no other session holds it');
 

@@ -43,6 +43,23 @@ Deno.test("somebody's open transaction", (test) =>
         assert.equal((await alerts(sql, "migration_locked")).length, 0, "and resolves its alert");
       });
 
+      await test.step("that resolves an alert does not keep a type from going back", async () => {
+        await sql`update switchyard.alerts set resolved_at = null, opened_at = now()
+                   where rule = 'automatic_rollback' and data_type = 'profile'`;
+        await sql`delete from switchyard.job_outcomes`;
+        await sql`select switchyard.set_stage('profile', 'live', 'test')`;
+        await sql`insert into switchyard.job_outcomes (data_type, completed, failed) values ('profile', 0, 10)`;
+        await other`begin`;
+        await other`select public.resolve_alert_v2(id) from switchyard.alerts where resolved_at is null`;
+        const [done] = await sql`select * from public.guard_migrations_v2()`;
+        assert.match(done!.action, /^rolled back from live: error_rate/);
+        await other`rollback`;
+        const [event] = await sql`
+          select detail ->> 'rule' as rule from switchyard.queue_events where kind = 'alert not opened'`;
+        assert.equal(event!.rule, "automatic_rollback");
+        assert.equal(await isActive(sql), true);
+      });
+
       await test.step("with a queue that stops in it does not keep the samples from being taken", async () => {
         await sql`delete from switchyard.job_outcomes`;
         await sql`select switchyard.set_stage('profile', 'live', 'test')`;

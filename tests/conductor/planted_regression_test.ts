@@ -34,8 +34,13 @@ Deno.test("a vendor that begins to fail rolls a canary and a live type back by i
       await makeDue(sql);
       await refreshAll(stack, sql);
       stack.simulator!.setFault("profile", null);
+      for (let minute = 0; minute < 5; minute++) await sample(sql);
       await guard(sql);
-      await assertRolledBack(sql, "live", /empty_rate: 100.0 % \(20 of 20 jobs found nothing/);
+      await assertRolledBack(
+        sql,
+        "live",
+        /empty_rate: 100.0 % \(20 of 20 symbols\) that have rows/,
+      );
       const [rows] = await sql`select count(*)::int as left from public.profiles`;
       assert.equal(rows!.left, ACTIVE, "and its rows stay");
     });
@@ -67,7 +72,8 @@ Deno.test("a canary whose rows go stale is rolled back by itself, though legacy 
     await sql.begin(async (transaction) => {
       await transaction`select set_config('switchyard.moves_stage', 'profile', true)`;
       await transaction`update public.data_type_registry_v2
-        set stage_entered_at = now() - interval '4 hours' where data_type = 'profile'`;
+        set stage_entered_at = now() - interval '4 hours', share_changed_at = now() - interval '4 hours'
+         where data_type = 'profile'`;
     });
     await sql`update switchyard.refresh_state set last_checked_at = now() - interval '3 hours'`;
     await sql`update public.profiles set company_name = company_name`;
