@@ -101,7 +101,7 @@ begin
 end
 $$;
 comment on function switchyard.judged_symbols_sql(public.data_type_registry_v2) is
-  'SQL for the symbols whose freshness the system in charge of a data type answers for, and since when it does (null: always). $2 is when the type came to its stage, or its share was changed last.';
+  'SQL for the symbols whose freshness the system in charge of a data type answers for, and since when it does (null: always). $2 is when the type came to its stage, its share was changed, or the queue was switched last.';
 
 create function switchyard.symbol_ages_sql(p_type public.data_type_registry_v2)
 returns text
@@ -175,7 +175,7 @@ begin
 end
 $$;
 comment on function switchyard.symbol_ages_sql(public.data_type_registry_v2) is
-  'SQL for the symbols of a data type that are to be fresh: (symbol, has_rows, refreshed_at, is_empty). $1 is now, $2 when the type came to its stage or its share was changed last, $3 the TTL in seconds.';
+  'SQL for the symbols of a data type that are to be fresh: (symbol, has_rows, refreshed_at, is_empty). $1 is now, $2 as in switchyard.judged_symbols_sql, $3 the TTL in seconds.';
 
 create function switchyard.measure_freshness(p_type public.data_type_registry_v2)
 returns switchyard.freshness_samples
@@ -221,7 +221,10 @@ begin
       p_type, 'a.symbol', 'select s.symbol from aged as s where not coalesce(s.age <= $3, false) and not (s.is_empty and not s.has_rows)'))
     into v_sample.symbols_known, v_sample.left_out, v_sample.rows, v_sample.stale_rows, v_sample.very_stale_rows,
          v_sample.emptied, v_sample.p50_age_seconds, v_sample.p95_age_seconds, v_sample.max_age_seconds
-    using v_started_at, greatest(p_type.stage_entered_at, p_type.share_changed_at), p_type.default_ttl_minutes * 60::double precision,
+    using v_started_at,
+          greatest(p_type.stage_entered_at, p_type.share_changed_at, (
+            select max(e.occurred_at) from switchyard.migration_events as e where e.kind = 'flags')),
+          p_type.default_ttl_minutes * 60::double precision,
           switchyard.gate_setting(p_type, 'most_age_ttls')::double precision;
   v_sample.data_type := p_type.data_type;
   v_sample.stage := p_type.stage;
@@ -411,10 +414,10 @@ set search_path = ''
 as $$
 begin
   -- Of the samples under the legacy jobs almost the worst: a daily job leaves data that is a day old
-  -- each day, and one bad hour is not the measure.
+  -- each day, and one bad hour is not the measure. Rows come and stay: of their share the median is.
   select percentile_disc(0.95) within group (order by f.p95_age_seconds),
          percentile_disc(0.95) within group (order by f.max_age_seconds),
-         percentile_disc(0.95) within group (
+         percentile_disc(0.5) within group (
            order by (f.symbols_known - f.left_out - f.rows)::double precision / nullif(f.symbols_known - f.left_out, 0)),
          count(*), min(f.sampled_at)
     into p95_age_seconds, max_age_seconds, share_without_rows, samples, since
@@ -432,7 +435,7 @@ begin
 end
 $$;
 comment on function switchyard.baseline_freshness(text) is
-  'How old the data of a type is under its legacy jobs, from all samples and recordings of that: the 95th percentile of each number; null where nothing was recorded.';
+  'How old the data of a type is under its legacy jobs, from all samples and recordings of that: the 95th percentile of the ages, and the median of the share without rows; null where nothing was recorded.';
 
 alter table switchyard.freshness_samples enable row level security;
 alter table switchyard.watched_symbols enable row level security;

@@ -113,7 +113,12 @@ begin
   select case
            when l.username <> v_owner then format(
              'As %s run select cron.schedule(%L, %L, (select command from cron.job where jobid = %s)), then as %s select cron.unschedule(%s): only a job''s owner can pause it',
-             v_owner, coalesce(l.job_name, 'legacy-' || p_type.data_type), l.schedule, l.job_id, l.username, l.job_id)
+             v_owner,
+             -- cron.schedule overwrites a job of the same name and role.
+             coalesce(l.job_name, 'legacy-' || p_type.data_type) || case when exists (
+               select 1 from cron.job as o where o.jobname::text = l.job_name and o.username = v_owner)
+               then '-' || l.job_id else '' end,
+             l.schedule, l.job_id, l.username, l.job_id)
            else format(
              'Split job %s (%s); or, where all of it may rest, list its functions in legacy_functions, and its name in legacy_cron_jobs for its other statements',
              l.job_id, array_to_string(l.other_work, ', '))

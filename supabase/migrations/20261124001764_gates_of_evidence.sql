@@ -50,12 +50,12 @@ begin
       from (
         select 1
           from switchyard.refresh_state as s
-         where s.data_type = p_data_type and s.empty_until is null and s.last_checked_at > p_since
+         where s.data_type = p_data_type and s.last_checked_at > p_since
          limit p_most) as refreshed);
 end
 $$;
 comment on function switchyard.refreshed_symbols(text, timestamptz, integer) is
-  'How many symbols of a data type the queue has refreshed since then, those aside for which the vendor had nothing; counts no further than p_most.';
+  'How many symbols of a data type the queue has refreshed, or found the vendor to have nothing for, since then; counts no further than p_most.';
 
 create function switchyard.gate_sample(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -112,17 +112,18 @@ begin
   select o.* into v_outcomes
     from switchyard.recent_outcomes(p_type.data_type, p_type.stage_entered_at) as o;
   v_found := least(v_wanted, greatest(
-    v_outcomes.finished - v_outcomes.failed - v_outcomes.emptied,
+    v_outcomes.finished - v_outcomes.failed,
     switchyard.refreshed_symbols(p_type.data_type, p_type.stage_entered_at, v_wanted)));
   return (
     'sample', v_found >= v_wanted, format('%s completed jobs', v_found), format('%s completed jobs', v_wanted),
     format('Wait for more, or raise canary_percent (%s %% now)', p_type.canary_percent),
-    jsonb_build_object('jobs', v_found, 'wanted', v_wanted, 'canary_percent', p_type.canary_percent)
+    jsonb_build_object('jobs', v_found, 'wanted', v_wanted, 'emptied', v_outcomes.emptied,
+                       'canary_percent', p_type.canary_percent)
   )::switchyard.gate_result;
 end
 $$;
 comment on function switchyard.gate_sample(public.data_type_registry_v2) is
-  'Gate: enough was seen to judge by: comparisons in shadow; in canary completed jobs, one for each symbol of the share if that is fewer than least_sample, or as many symbols; in live symbols that the queue has refreshed since the type left shadow. Jobs for which the vendor had nothing, though their symbols have rows, do not count.';
+  'Gate: enough was seen to judge by: comparisons in shadow; in canary completed jobs, one for each symbol of the share if that is fewer than least_sample, or as many symbols; in live symbols that the queue has refreshed since the type left shadow. Empty answers count: the gate empty_rate looks at those.';
 
 create function switchyard.gate_match_rate(p_type public.data_type_registry_v2)
 returns switchyard.gate_result

@@ -1,6 +1,6 @@
 -- Samples of how old the data of each type is.
 begin;
-select plan(42);
+select plan(43);
 
 delete from public.supported_symbols;
 delete from realtime.subscription;
@@ -85,6 +85,9 @@ select ok((select very_stale_rows from pg_temp.sample()) > 0, '… for ever it i
 update public.feature_flags set metadata = '{"symbols": ["FR-5"]}' where flag_name = 'use_queue_for_aged';
 select is((select very_stale_rows from pg_temp.sample()), 0, 'the same for symbols that are listed');
 select pg_temp.changed('3 hours');
+select switchyard.write_migration_event('flags', null, null, null, 'test', '{}');
+select is((select very_stale_rows from pg_temp.sample()), 0, 'and when the queue was switched on just now');
+update switchyard.migration_events set occurred_at = occurred_at - interval '1 day' where kind = 'flags';
 update public.feature_flags set metadata = metadata || '{"about": "x"}' where flag_name = 'use_queue_for_aged';
 select ok((select very_stale_rows from pg_temp.sample()) > 0, '… and nothing else of the flag');
 

@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(35);
+select plan(36);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -88,6 +88,15 @@ select matches(pg_temp.breach(), '^freshness: its table could not be read for 5 
 select matches((select action from public.guard_migrations_v2() where data_type = 'grades-historical'), '^rolled back from live: freshness: its table could not be read',
   '… and the type goes back');
 select is((select severity from switchyard.alerts where rule = 'automatic_rollback' and data_type = 'grades-historical'), 'critical', '… with an alert');
+-- A live type that never had a legacy job.
+update public.data_type_registry_v2 set edge_function_name = null, legacy_cron_jobs = '{}' where data_type = 'revenue-segmentation';
+select switchyard.set_stage('revenue-segmentation', 'live');
+select cron.alter_job(jobid, active := false) from cron.job where jobname = 'invoke-queue-processor-v2';
+select switchyard.watch_queue();
+select is((select severity from switchyard.alerts where rule = 'uncovered' and data_type = 'revenue-segmentation' and resolved_at is null), 'critical',
+  'a live type without legacy jobs is refreshed by nobody when the queue stops');
+select switchyard.schedule_cron_jobs();
+
 -- What is retired gets the alert alone.
 select switchyard.set_stage('dividend-history', 'retired');
 insert into switchyard.job_outcomes (data_type, completed, failed) values ('dividend-history', 0, 10);
