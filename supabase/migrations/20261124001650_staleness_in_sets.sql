@@ -182,6 +182,8 @@ returns table (data_type text, queued integer, reason text)
 language plpgsql
 volatile
 set search_path = ''
+-- A table that somebody has locked must not keep the other types from being refreshed.
+set lock_timeout = '2s'
 as $$
 #variable_conflict use_column
 declare

@@ -241,6 +241,7 @@ returns table (data_type text, stale_rows integer, p95_age_seconds double precis
 language plpgsql
 volatile
 set search_path = ''
+set lock_timeout = '3s'
 as $$
 #variable_conflict use_column
 declare

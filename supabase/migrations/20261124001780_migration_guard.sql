@@ -54,6 +54,8 @@ declare
   v_samples integer;
   v_breaches integer;
   v_emptied integer;
+  v_first integer;
+  v_last integer;
   v_found text;
   v_found_emptied text;
   v_since timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(mins => v_minutes));
@@ -66,14 +68,22 @@ begin
                     order by s.sampled_at desc))[1],
          (array_agg(format('%s (%s of %s symbols)', switchyard.percent(s.emptied::numeric / nullif(s.rows, 0)),
                            s.emptied, s.rows)
-                    order by s.sampled_at desc))[1]
-    into v_samples, v_breaches, v_emptied, v_found, v_found_emptied
+                    order by s.sampled_at desc))[1],
+         (array_agg(s.very_stale_rows order by s.sampled_at))[1],
+         (array_agg(s.very_stale_rows order by s.sampled_at desc))[1]
+    into v_samples, v_breaches, v_emptied, v_found, v_found_emptied, v_first, v_last
     from switchyard.freshness_samples as s
    where s.data_type = p_type.data_type
      and s.sampled_at > v_since
      -- A clock that was set back leaves samples in the future.
      and s.sampled_at <= clock_timestamp();
-  if v_samples >= greatest(v_minutes - 1, 1) and v_breaches = v_samples then
+  -- Who pauses a type wants nothing fetched, by nobody.
+  if p_type.paused or exists (
+    select 1 from public.api_providers_v2 as p where p.provider = p_type.provider and p.paused) then
+    return null;
+  end if;
+  -- While they become fewer the queue is catching up.
+  if v_samples >= greatest(v_minutes - 1, 1) and v_breaches = v_samples and v_last >= v_first then
     return format('freshness: %s older than %s TTLs for %s min, wanted at most %s',
                   v_found, switchyard.gate_setting(p_type, 'most_age_ttls'), v_minutes, switchyard.percent(v_most));
   end if;
@@ -85,7 +95,7 @@ begin
 end
 $$;
 comment on function switchyard.freshness_breach(public.data_type_registry_v2) is
-  'What the breach of freshness or of the empty rate is, or null: in every sample of the last breach_minutes more symbols were older than most_age_ttls TTLs than error_rate allows, or more of those with rows had come back empty than empty_rate allows (of a type with symbols no fewer than breach_least_failures).';
+  'What the breach of freshness or of the empty rate is, or null: in every sample of the last breach_minutes more symbols were older than most_age_ttls TTLs than error_rate allows, and did not become fewer, or more of those with rows had come back empty than empty_rate allows (of a type with symbols no fewer than breach_least_failures).';
 
 create function switchyard.sample_breach(p_type public.data_type_registry_v2)
 returns text
@@ -150,6 +160,46 @@ $$;
 comment on function switchyard.report_resting_jobs() is
   'Keeps an alert open while a v2 cron job is not as it should be though use_queue_system and use_new_staleness_check are on; returns what is wrong, null for nothing. For postgres.';
 
+create function switchyard.watch_processor()
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_waiting integer;
+  v_is_still boolean;
+begin
+  select count(*) into v_waiting
+    from (
+      select 1
+        from switchyard.api_call_queue_v2_live as q
+        join public.data_type_registry_v2 as r on r.data_type = q.data_type
+       where q.status = 'pending'
+         and greatest(q.run_after, q.created_at) < clock_timestamp() - interval '10 minutes'
+         and not r.paused
+         and switchyard.provider_refusal(r.provider) is null
+       limit 1000) as due;
+  v_is_still := switchyard.queue_runs()
+    and v_waiting > 0
+    and not exists (
+      select 1 from switchyard.processor_runs as p where p.heartbeat_at > clock_timestamp() - interval '10 minutes');
+  if v_is_still then
+    perform switchyard.open_alert(
+      'processor_stopped', 'critical', null,
+      format('No processor has come for 10 min, and %s jobs are due (see select last_problem from switchyard.wakes, and cron.job_run_details): nothing of the queue is refreshed; use_queue_system off lets the legacy jobs run',
+             case when v_waiting = 1000 then 'more than 999' else v_waiting::text end));
+  else
+    perform switchyard.resolve_alerts(
+      array(select a.id from switchyard.alerts as a where a.rule = 'processor_stopped' and a.resolved_at is null),
+      'A processor has come, or nothing is due');
+  end if;
+  return v_is_still;
+end
+$$;
+comment on function switchyard.watch_processor() is
+  'Keeps an alert open while jobs have been due for 10 minutes and no processor has shown itself for as long. Returns whether it is so.';
+
 create function switchyard.watch_queue()
 returns integer
 language plpgsql
@@ -159,14 +209,31 @@ as $$
 declare
   v_report jsonb := '[]'::jsonb;
 begin
+  if (select h.pid from switchyard.migration_holder() as h) is null then
+    perform switchyard.resolve_alerts(
+      array(select a.id from switchyard.alerts as a where a.rule = 'migration_locked' and a.resolved_at is null),
+      'The transaction has ended');
+  end if;
   -- Somebody has switched a v2 cron job off by hand, or changed it: until the jobs are scheduled or a flag is
-  -- switched on anew, legacy takes over.
-  if not switchyard.queue_runs()
-     and exists (select 1 from switchyard.saved_cron_jobs as s where s.released_at is null and s.found_active)
+  -- switched on anew, legacy takes over. Or a job that is held was made to refresh another type as well.
+  if (not switchyard.queue_runs()
+      and exists (select 1 from switchyard.saved_cron_jobs as s where s.released_at is null and s.found_active)
+      or exists (
+        select 1
+          from switchyard.legacy_jobs as l
+          join public.data_type_registry_v2 as r on r.data_type = any (l.data_types)
+         where l.save_id is not null and l.found_active and not l.active and r.stage not in ('live', 'retired')))
      and switchyard.try_lock_migration()
   then
-    v_report := switchyard.settle_legacy_jobs();
-    if v_report <> '[]' then
+    begin
+      v_report := switchyard.settle_legacy_jobs();
+    exception when others then
+      perform switchyard.record_event(
+        'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate));
+      perform switchyard.open_alert(
+        'legacy_job', 'critical', null, format('The legacy jobs could not be brought back: %s', sqlerrm));
+    end;
+    if v_report <> '[]' and not switchyard.queue_runs() then
       perform switchyard.open_alert(
         'queue_rests', 'critical', null,
         format('The queue does not run: %s. The legacy jobs of all data types run again, until you run select switchyard.schedule_cron_jobs(), or switch use_queue_system off and on',
@@ -187,9 +254,17 @@ begin
            select 1
              from switchyard.migration_events as e
             where e.kind = 'flags' and not e.automatic and e.occurred_at > a.opened_at)),
-    'Somebody has switched the queue, or scheduled its jobs anew, since');
+    'Somebody has switched the queue since');
+  perform switchyard.resolve_alerts(
+    array(
+      select a.id
+        from switchyard.alerts as a
+        join public.data_type_registry_v2 as r on r.data_type = a.data_type
+       where a.rule in ('registry', 'guard_failed') and a.resolved_at is null and r.stage = 'legacy'),
+    'It is in legacy');
   perform switchyard.report_resting_jobs();
   perform switchyard.watch_coverage();
+  perform switchyard.watch_processor();
   return jsonb_array_length(v_report);
 end
 $$;
@@ -205,25 +280,52 @@ as $$
 declare
   v_type public.data_type_registry_v2;
   v_next text;
+  v_breach text;
+  v_problems text;
 begin
   select r.* into strict v_type
     from public.data_type_registry_v2 as r
    where r.data_type = p_data_type;
-  v_next := switchyard.next_stage(v_type.stage);
-  if v_next is not null then
-    perform switchyard.store_verdicts(
-      p_data_type, v_next, array(select g from switchyard.check_gates(p_data_type, v_next) as g),
-      p_only_changed := true);
-  end if;
   if v_type.stage in ('canary', 'live', 'retired') then
-    return coalesce(switchyard.error_breach(v_type), switchyard.freshness_breach(v_type),
-                    switchyard.sample_breach(v_type));
+    v_breach := coalesce(switchyard.error_breach(v_type), switchyard.freshness_breach(v_type),
+                         switchyard.sample_breach(v_type));
   end if;
-  return null;
+
+  -- In a block, because these read the data table, which somebody may have locked: the breach goes first.
+  begin
+    v_next := switchyard.next_stage(v_type.stage);
+    if v_next is not null then
+      perform switchyard.store_verdicts(
+        p_data_type, v_next, array(select g from switchyard.check_gates(p_data_type, v_next) as g),
+        p_only_changed := true);
+    end if;
+    select string_agg(p.problem, '; ' order by p.problem) into v_problems
+      from public.registry_problems_v2 as p
+     where p.data_type = p_data_type and v_type.stage in ('canary', 'live', 'retired');
+    if v_problems is not null then
+      perform switchyard.open_alert(
+        'registry', 'critical', p_data_type,
+        format('The queue cannot refresh "%s" in %s: %s', p_data_type, v_type.stage, v_problems));
+    end if;
+    perform switchyard.resolve_alerts(
+      array(
+        select a.id
+          from switchyard.alerts as a
+         where a.data_type = p_data_type and a.resolved_at is null
+           and (a.rule = 'guard_failed' or (a.rule = 'registry' and v_problems is null))),
+      'It was looked at without a problem');
+  exception when others then
+    perform switchyard.record_event(
+      'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate), 0, null, p_data_type);
+    perform switchyard.open_alert(
+      'guard_failed', 'critical', p_data_type,
+      format('The gates of "%s" cannot be checked: %s', p_data_type, sqlerrm));
+  end;
+  return v_breach;
 end
 $$;
 comment on function switchyard.look_at_type(text) is
-  'Keeps those verdicts of the gates before the next stage of a data type that have changed, and returns what the breach is in canary, live and retired; null for none.';
+  'Returns what the breach of a data type is in canary, live and retired; null for none. Keeps those verdicts of the gates before its next stage that have changed, and alerts open for a registry row that has a problem since, and for gates that cannot be checked.';
 
 create function switchyard.answer_breach(p_data_type text, p_breach text)
 returns text
@@ -250,6 +352,12 @@ begin
   perform switchyard.open_alert(
     'automatic_rollback', 'critical', p_data_type,
     format('"%s" was rolled back from %s: %s', p_data_type, v_type.stage, p_breach));
+  perform switchyard.resolve_alerts(
+    array(
+      select a.id
+        from switchyard.alerts as a
+       where a.rule = 'rollback_failed' and a.data_type = p_data_type and a.resolved_at is null),
+    'It was rolled back');
   return format('rolled back from %s: %s', v_type.stage, p_breach);
 end
 $$;
@@ -261,6 +369,7 @@ returns table (data_type text, action text)
 language plpgsql
 volatile
 set search_path = ''
+set lock_timeout = '3s'
 as $$
 #variable_conflict use_column
 declare
@@ -308,6 +417,9 @@ begin
         v_action := format('failed: %s', sqlerrm);
         perform switchyard.record_event(
           'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate), 0, null, v_type.data_type);
+        perform switchyard.open_alert(
+          'rollback_failed', 'critical', v_type.data_type,
+          format('"%s" breaks a gate (%s) and could not be rolled back: %s', v_type.data_type, v_breach, sqlerrm));
       end;
       if v_action is not null then
         return query select v_type.data_type, v_action;
@@ -340,6 +452,7 @@ revoke all on function
   switchyard.freshness_breach(public.data_type_registry_v2),
   switchyard.sample_breach(public.data_type_registry_v2),
   switchyard.report_resting_jobs(),
+  switchyard.watch_processor(),
   switchyard.watch_queue(),
   switchyard.look_at_type(text),
   switchyard.answer_breach(text, text),

@@ -117,10 +117,15 @@ begin
     v_count := v_count + 1;
   end loop;
   update switchyard.cron_jobs as j set scheduled_at = clock_timestamp();
-  if switchyard.queue_runs() and not v_ran then
+  if switchyard.queue_runs()
+     and (not v_ran or exists (
+       select 1 from switchyard.alerts as a where a.rule = 'queue_rests' and a.resolved_at is null)) then
     perform switchyard.write_migration_event(
       'flags', null, null, null, 'The cron jobs of Switchyard were scheduled anew',
       jsonb_build_object('legacy_jobs', switchyard.settle_legacy_jobs()));
+    perform switchyard.resolve_alerts(
+      array(select a.id from switchyard.alerts as a where a.rule = 'queue_rests' and a.resolved_at is null),
+      'The cron jobs were scheduled anew');
   end if;
   return v_count;
 end

@@ -1,6 +1,6 @@
 -- The guard: what breaks a gate in canary and live goes back by itself.
 begin;
-select plan(42);
+select plan(45);
 
 create function pg_temp.finish(p_data_type text, p_count integer, p_status text, p_ago interval default '0') returns void language sql as $$
   insert into switchyard.job_outcomes (data_type, finished_at, completed, failed)
@@ -84,6 +84,15 @@ delete from switchyard.freshness_samples where very_stale_rows = 2;
 select pg_temp.sample('quote', 3, '215 seconds');
 -- From before the clock was set back.
 select pg_temp.sample('quote', 0, '-1 hour');
+update public.data_type_registry_v2 set paused = true where data_type = 'quote';
+select is(pg_temp.guard(), null, 'a type that somebody has paused is no breach');
+update public.data_type_registry_v2 set paused = false where data_type = 'quote';
+update public.api_providers_v2 set paused = true where provider = 'fmp';
+select is(pg_temp.guard(), null, '… nor one whose provider is');
+update public.api_providers_v2 set paused = false where provider = 'fmp';
+update switchyard.freshness_samples set very_stale_rows = 51 where very_stale_rows = 3;
+select is(pg_temp.guard(), null, '… nor one that is catching up');
+update switchyard.freshness_samples set very_stale_rows = 3 where very_stale_rows = 51;
 select is(pg_temp.guard(), 'quote rolled back from canary: freshness: 50 of 100 symbols older than 2 TTLs for 5 min, wanted at most 2.0 %',
   'four of five are: one may be missing');
 select is(pg_temp.stage('quote'), 'legacy', '… and a canary goes back too');

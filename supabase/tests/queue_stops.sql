@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(36);
+select plan(48);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -96,6 +96,44 @@ select switchyard.watch_queue();
 select is((select severity from switchyard.alerts where rule = 'uncovered' and data_type = 'revenue-segmentation' and resolved_at is null), 'critical',
   'a live type without legacy jobs is refreshed by nobody when the queue stops');
 select switchyard.schedule_cron_jobs();
+
+-- Repaired by hand instead: scheduling the jobs still lets the queue take over.
+select switchyard.set_stage('ratios-ttm', 'live');
+select cron.alter_job(jobid, active := false) from cron.job where jobname = 'invoke-queue-processor-v2';
+select switchyard.watch_queue();
+select cron.alter_job(jobid, active := true) from cron.job where jobname = 'invoke-queue-processor-v2';
+select switchyard.schedule_cron_jobs();
+select is((select refreshed_by from public.migration_status_v2 where data_type = 'ratios-ttm'), 'queue', 'jobs that were repaired by hand take over when they are scheduled');
+
+-- A held job that was made to refresh a type in legacy too.
+select cron.alter_job(jobid, command := command || '; select net.http_post(''/functions/v1/fetch-fmp-exchange-variants'')')
+  from cron.job where jobname = 'daily-fetch-fmp-ratios-ttm';
+select cron.unschedule('daily-fetch-fmp-exchange-variants');
+select is((select refreshed_by from public.migration_status_v2 where data_type = 'exchange-variants'), 'nobody', 'a held job that was made to refresh another type does not');
+select is(switchyard.watch_queue(), 1, '… until the guard looks');
+select is((select refreshed_by from public.migration_status_v2 where data_type = 'exchange-variants'), 'legacy jobs', '… which brings it back');
+select is((select count(*) from switchyard.alerts where rule = 'queue_rests' and resolved_at is null), 0::bigint, '… and the queue runs on');
+select switchyard.set_stage('ratios-ttm', 'legacy');
+
+-- No processor comes.
+select is(switchyard.watch_processor(), false, 'nothing is due');
+insert into public.api_call_queue_v2 (symbol, data_type) values ('QS-1', 'revenue-segmentation');
+select is(switchyard.watch_processor(), false, '… or has been for a moment');
+update public.api_call_queue_v2 set created_at = now() - interval '11 minutes', run_after = now() - interval '11 minutes' where symbol = 'QS-1';
+select is(switchyard.watch_processor(), true, 'due for ten minutes, and no processor has come');
+select matches((select severity || ' ' || message from switchyard.alerts where rule = 'processor_stopped' and resolved_at is null),
+  '^critical No processor has come for 10 min, and 1 jobs are due', '… is a critical alert');
+insert into switchyard.processor_runs (run_id, manual) values (gen_random_uuid(), false);
+select is(switchyard.watch_processor(), false, '… until one comes');
+
+-- A registry row that breaks in live.
+update public.api_providers_v2 set calls_per_minute = null where provider = 'fmp';
+select count(*) from public.guard_migrations_v2();
+select matches((select message from switchyard.alerts where rule = 'registry' and data_type = 'revenue-segmentation' and severity = 'critical' and resolved_at is null),
+  '^The queue cannot refresh "revenue-segmentation" in live: Provider "fmp" has no calls_per_minute', 'a registry row that has a problem in live is a critical alert');
+update public.api_providers_v2 set calls_per_minute = 300 where provider = 'fmp';
+select count(*) from public.guard_migrations_v2();
+select is((select count(*) from switchyard.alerts where rule = 'registry' and resolved_at is null), 0::bigint, '… until it has none');
 
 -- What is retired gets the alert alone.
 select switchyard.set_stage('dividend-history', 'retired');

@@ -60,6 +60,41 @@ Deno.test("somebody's open transaction", (test) =>
         assert.equal(await isActive(sql), true);
       });
 
+      await test.step("that holds a table or a legacy job keeps no other type from being looked after", async () => {
+        await sql`update switchyard.alerts set resolved_at = now() where resolved_at is null`;
+        await sql`delete from switchyard.job_outcomes`;
+        await sql`select switchyard.set_stage(data_type, 'live', 'test')
+                    from unnest(array['profile', 'ratios-ttm']) as data_type`;
+        await sql`insert into switchyard.job_outcomes (data_type, completed, failed)
+                  values ('profile', 0, 10), ('ratios-ttm', 0, 10)`;
+        await other`begin`;
+        await other`lock table public.profiles in access exclusive mode`;
+        await other`select cron.alter_job(jobid, schedule := '5 * * * *') from cron.job where jobname = ${JOB}`;
+        const sampled = await sql<{ data_type: string; problem: string | null }[]>`
+          select data_type, problem from public.sample_freshness_v2()`;
+        assert.match(
+          sampled.find(({ data_type }) => data_type === "profile")!.problem!,
+          /lock timeout/,
+        );
+        assert.equal(sampled.filter(({ problem }) => problem === null).length, 12);
+        const done = await sql<{ data_type: string; action: string }[]>`
+          select data_type, action from public.guard_migrations_v2() where data_type is not null`;
+        assert.match(
+          done.find(({ data_type }) => data_type === "ratios-ttm")!.action,
+          /^rolled back from live/,
+        );
+        assert.match(
+          done.find(({ data_type }) => data_type === "profile")!.action,
+          /^failed: .*lock timeout/,
+        );
+        assert.equal((await alerts(sql, "rollback_failed")).length, 1);
+        assert.equal((await alerts(sql, "guard_failed")).length, 1);
+        await other`rollback`;
+        await sql`select from public.guard_migrations_v2()`;
+        assert.equal((await alerts(sql, "rollback_failed")).length, 0);
+        assert.equal(await isActive(sql), true);
+      });
+
       await test.step("with a queue that stops in it does not keep the samples from being taken", async () => {
         await sql`delete from switchyard.job_outcomes`;
         await sql`select switchyard.set_stage('profile', 'live', 'test')`;
