@@ -74,6 +74,9 @@ Deno.test("a canary whose rows go stale is rolled back by itself, though legacy 
       await transaction`update public.data_type_registry_v2
         set stage_entered_at = now() - interval '4 hours', share_changed_at = now() - interval '4 hours'
          where data_type = 'profile'`;
+      // The queue has been on for as long.
+      await transaction`update switchyard.migration_events
+        set occurred_at = occurred_at - interval '4 hours' where kind = 'flags'`;
     });
     await sql`update switchyard.refresh_state set last_checked_at = now() - interval '3 hours'`;
     await sql`update public.profiles set company_name = company_name`;
