@@ -1,0 +1,148 @@
+-- Adds what notices that the queue does not run, and lets the legacy jobs take over. Nothing calls it yet.
+
+create function switchyard.report_resting_jobs()
+returns text
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_resting text;
+begin
+  -- With either flag off they rest on purpose.
+  select string_agg(p.problem, ', ' order by p.job_name)
+    into v_resting
+    from switchyard.cron_job_problems() as p
+   where public.is_feature_enabled('use_queue_system')
+     and public.is_feature_enabled('use_new_staleness_check');
+  if v_resting is not null then
+    perform switchyard.open_alert(
+      'cron_job_rests', 'warning', null,
+      format('Cron jobs do not run as they should though the queue is switched on: %s; run select switchyard.schedule_cron_jobs()', v_resting));
+  else
+    perform switchyard.resolve_alerts(
+      array(select a.id from switchyard.alerts as a where a.rule = 'cron_job_rests' and a.resolved_at is null),
+      'No cron job rests that should run');
+  end if;
+  return v_resting;
+end
+$$;
+comment on function switchyard.report_resting_jobs() is
+  'Keeps an alert open while a v2 cron job is not as it should be though use_queue_system and use_new_staleness_check are on; returns what is wrong, null for nothing. For postgres.';
+
+create function switchyard.watch_processor()
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_waiting integer;
+  v_is_still boolean;
+begin
+  select count(*) into v_waiting
+    from (
+      select 1
+        from switchyard.api_call_queue_v2_live as q
+        join public.data_type_registry_v2 as r on r.data_type = q.data_type
+       where q.status = 'pending'
+         and greatest(q.run_after, q.created_at) < clock_timestamp() - interval '10 minutes'
+         and not r.paused
+         and switchyard.provider_refusal(r.provider) is null
+       limit 1000) as due;
+  v_is_still := switchyard.queue_runs()
+    and v_waiting > 0
+    and not exists (
+      select 1 from switchyard.processor_runs as p where p.heartbeat_at > clock_timestamp() - interval '10 minutes');
+  if v_is_still then
+    perform switchyard.open_alert(
+      'processor_stopped', 'critical', null,
+      format('No processor has come for 10 min, and %s jobs are due (see select last_problem from switchyard.wakes, and cron.job_run_details): nothing of the queue is refreshed; use_queue_system off lets the legacy jobs run',
+             case when v_waiting = 1000 then 'more than 999' else v_waiting::text end));
+  else
+    perform switchyard.resolve_alerts(
+      array(select a.id from switchyard.alerts as a where a.rule = 'processor_stopped' and a.resolved_at is null),
+      'A processor has come, or nothing is due');
+  end if;
+  return v_is_still;
+end
+$$;
+comment on function switchyard.watch_processor() is
+  'Keeps an alert open while jobs have been due for 10 minutes and no processor has shown itself for as long. Returns whether it is so.';
+
+create function switchyard.watch_queue()
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_report jsonb := '[]'::jsonb;
+begin
+  if (select h.pid from switchyard.migration_holder() as h) is null then
+    perform switchyard.resolve_alerts(
+      array(select a.id from switchyard.alerts as a where a.rule = 'migration_locked' and a.resolved_at is null),
+      'The transaction has ended');
+  end if;
+  -- Somebody has switched a v2 cron job off by hand, or changed it: until the jobs are scheduled or a flag is
+  -- switched on anew, legacy takes over. Or a job that is held was made to refresh another type as well.
+  if (not switchyard.queue_runs()
+      and exists (select 1 from switchyard.saved_cron_jobs as s where s.released_at is null and s.found_active)
+      or exists (
+        select 1
+          from switchyard.legacy_jobs as l
+          join public.data_type_registry_v2 as r on r.data_type = any (l.data_types)
+         where l.save_id is not null and l.found_active and not l.active and r.stage not in ('live', 'retired')))
+     and switchyard.try_lock_migration()
+  then
+    begin
+      v_report := switchyard.settle_legacy_jobs();
+    exception when others then
+      perform switchyard.record_event(
+        'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate));
+      perform switchyard.open_alert(
+        'legacy_job', 'critical', null, format('The legacy jobs could not be brought back: %s', sqlerrm));
+    end;
+    if v_report <> '[]' and not switchyard.queue_runs() then
+      perform switchyard.open_alert(
+        'queue_rests', 'critical', null,
+        format('The queue does not run: %s. The legacy jobs of all data types run again, until you run select switchyard.schedule_cron_jobs(), or switch use_queue_system off and on',
+               (select string_agg(p.problem, ', ' order by p.job_name)
+                  from switchyard.cron_job_problems() as p where p.refreshes)));
+      perform switchyard.write_migration_event(
+        'flags', null, null, null, 'Cron jobs of Switchyard that refresh do not run',
+        jsonb_build_object('automatic', true, 'legacy_jobs', v_report));
+    end if;
+  end if;
+  perform switchyard.resolve_alerts(
+    array(
+      select a.id
+        from switchyard.alerts as a
+       where a.rule = 'queue_rests'
+         and a.resolved_at is null
+         and exists (
+           select 1
+             from switchyard.migration_events as e
+            where e.kind = 'flags' and not e.automatic and e.occurred_at > a.opened_at)),
+    'Somebody has switched the queue since');
+  perform switchyard.resolve_alerts(
+    array(
+      select a.id
+        from switchyard.alerts as a
+        join public.data_type_registry_v2 as r on r.data_type = a.data_type
+       where a.rule in ('registry', 'guard_failed') and a.resolved_at is null and r.stage = 'legacy'),
+    'It is in legacy');
+  perform switchyard.report_resting_jobs();
+  perform switchyard.watch_coverage();
+  perform switchyard.watch_processor();
+  return jsonb_array_length(v_report);
+end
+$$;
+comment on function switchyard.watch_queue() is
+  'Lets the legacy jobs run while a cron job of Switchyard that refreshes does not, and keeps alerts open for that, for jobs that are not as they should be, and for what nothing refreshes. Returns how many legacy jobs were touched. Called by the guard and, because the guard''s job may be the one that rests, with each freshness sample and each clean-up of the history. For postgres.';
+
+revoke all on function
+  switchyard.report_resting_jobs(),
+  switchyard.watch_processor(),
+  switchyard.watch_queue()
+from public, anon, authenticated, service_role;
