@@ -175,6 +175,7 @@ create table switchyard.refresh_state (
   empty_until timestamptz,
   failing_until timestamptz,
   consecutive_failures integer not null default 0,
+  failed_at timestamptz,
   primary key (data_type, symbol),
   constraint failures_are_not_negative check (consecutive_failures >= 0)
 ) with (fillfactor = 80);
@@ -188,6 +189,8 @@ comment on column switchyard.refresh_state.empty_until is
   'The vendor had nothing; not asked again before this time.';
 comment on column switchyard.refresh_state.failing_until is
   'The last attempt failed; the staleness checks leave it alone before this time. 2, 4, 8, … minutes after the failures in a row, at most empty_recheck_minutes.';
+comment on column switchyard.refresh_state.failed_at is
+  'When a job of it last ended in failed.';
 
 create function switchyard.queue_partition_name(p_day date)
 returns text

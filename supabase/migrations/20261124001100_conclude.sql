@@ -36,20 +36,36 @@ create table switchyard.job_outcomes (
   finished_at timestamptz not null default clock_timestamp(),
   completed integer not null,
   failed integer not null,
-  emptied integer not null default 0
+  failed_again integer not null default 0
 );
 comment on table switchyard.job_outcomes is
   'How many jobs of a data type each settle completed and failed for good, manual and cancelled ones aside: what gates and the guard go by. Kept for outcome_retention_days.';
-comment on column switchyard.job_outcomes.emptied is
-  'Of the completed ones those for which the vendor had nothing though their symbols have rows.';
+comment on column switchyard.job_outcomes.failed_again is
+  'Of the failed ones those whose symbols have failed ever since an earlier job of theirs (switchyard.failed_before).';
 
 create index job_outcomes_data_type_idx on switchyard.job_outcomes (data_type, finished_at);
 
+create function switchyard.failed_before(p_data_type text, p_symbol text, p_attempts integer)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return p_symbol <> 'GLOBAL' and exists (
+    select 1
+      from switchyard.refresh_state as s
+     where s.data_type = p_data_type
+       and s.symbol = p_symbol
+       and s.consecutive_failures > p_attempts
+       and s.failed_at > switchyard.left_shadow_at(p_data_type));
+end
+$$;
+comment on function switchyard.failed_before(text, text, integer) is
+  'Whether a symbol has failed ever since an earlier job of it ended in failed, while the queue wrote its data type: the failures in a row are more than the attempts of the job at hand. Never for GLOBAL, whose every failure counts.';
+
 -- Planner settings: as for claims (switchyard.mark_jobs).
-create function switchyard.conclude_jobs(
-  p_conclusions switchyard.job_conclusion[],
-  p_emptied bigint[] default '{}'
-)
+create function switchyard.conclude_jobs(p_conclusions switchyard.job_conclusion[])
 returns void
 language plpgsql
 volatile
@@ -86,10 +102,11 @@ begin
               c.rows_written as final_rows, c.vendor_calls as added_calls, c.vendor_bytes as added_bytes
   ),
   counted as (
-    insert into switchyard.job_outcomes (data_type, completed, failed, emptied)
+    insert into switchyard.job_outcomes (data_type, completed, failed, failed_again)
     select f.data_type, count(*) filter (where f.final_status = 'completed'),
            count(*) filter (where f.final_status = 'failed'),
-           count(*) filter (where f.final_status = 'completed' and f.id = any (p_emptied))
+           count(*) filter (where case when f.final_status = 'failed'
+                                       then switchyard.failed_before(f.data_type, f.symbol, f.attempts) end)
       from finished as f
      where f.source <> 'manual' and f.final_error ->> 'code' is distinct from 'cancelled'
      group by f.data_type
@@ -109,8 +126,8 @@ begin
     from finished as f;
 end
 $$;
-comment on function switchyard.conclude_jobs(switchyard.job_conclusion[], bigint[]) is
-  'Moves jobs on: back to pending in the live partition, or out of it into the partition of today, with their numbers into switchyard.job_outcomes. p_emptied: ids as switchyard.emptied_jobs has them. The caller holds their row locks and has checked their leases.';
+comment on function switchyard.conclude_jobs(switchyard.job_conclusion[]) is
+  'Moves jobs on: back to pending in the live partition, or out of it into the partition of today, with their numbers into switchyard.job_outcomes. The caller holds their row locks and has checked their leases.';
 
 create function switchyard.retry_at(p_attempts integer)
 returns timestamptz
@@ -160,19 +177,36 @@ create type switchyard.held_result as (
 comment on type switchyard.held_result is
   'One settle result whose lease holds, beside what the queue knows of its job; destination as switchyard.destination says.';
 
+create function switchyard.ends_in_failed(p_result switchyard.held_result)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(
+    p_result.error ->> 'class' = 'permanent'
+    or (p_result.error ->> 'class' = 'retryable' and p_result.attempts + 1 >= p_result.max_attempts), false)
+$$;
+comment on function switchyard.ends_in_failed(switchyard.held_result) is
+  'Whether a result is the end of its job: a permanent failure, or one without a further attempt.';
+
 alter table switchyard.job_outcomes enable row level security;
 revoke all on table switchyard.job_outcomes from public, anon, authenticated, service_role;
 grant insert on table switchyard.job_outcomes to service_role;
 
 revoke all on function
   switchyard.with_error(jsonb, jsonb),
-  switchyard.conclude_jobs(switchyard.job_conclusion[], bigint[]),
+  switchyard.failed_before(text, text, integer),
+  switchyard.conclude_jobs(switchyard.job_conclusion[]),
   switchyard.retry_at(integer),
-  switchyard.error_class_of(text)
+  switchyard.error_class_of(text),
+  switchyard.ends_in_failed(switchyard.held_result)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.with_error(jsonb, jsonb),
-  switchyard.conclude_jobs(switchyard.job_conclusion[], bigint[]),
+  switchyard.failed_before(text, text, integer),
+  switchyard.conclude_jobs(switchyard.job_conclusion[]),
   switchyard.retry_at(integer),
-  switchyard.error_class_of(text)
+  switchyard.error_class_of(text),
+  switchyard.ends_in_failed(switchyard.held_result)
 to service_role;

@@ -152,7 +152,7 @@ as $$
 begin
   insert into switchyard.refresh_state as s (
     symbol, data_type, last_checked_at, last_changed_at, content_hash, empty_until, failing_until,
-    consecutive_failures
+    consecutive_failures, failed_at
   )
   select r.symbol, r.data_type,
          case when r.outcome = 'failed' then '-infinity' else clock_timestamp() end,
@@ -166,7 +166,8 @@ begin
                 when r.job_id = any (p_emptied) then least(t.empty_recheck_minutes, t.default_ttl_minutes)
                 else t.empty_recheck_minutes end) end,
          case when r.outcome = 'failed' then clock_timestamp() + interval '2 minutes' end,
-         case when r.outcome = 'failed' then 1 else 0 end
+         case when r.outcome = 'failed' then 1 else 0 end,
+         case when r.outcome = 'failed' and switchyard.ends_in_failed(r) then clock_timestamp() end
     from unnest(p_results) as r
     join public.data_type_registry_v2 as t on t.data_type = r.data_type
    where r.outcome in ('completed', 'empty')
@@ -185,7 +186,8 @@ begin
                  from public.data_type_registry_v2 as t
                 where t.data_type = s.data_type))::integer) end,
          consecutive_failures = case when excluded.consecutive_failures > 0
-                                     then s.consecutive_failures + 1 else 0 end;
+                                     then s.consecutive_failures + 1 else 0 end,
+         failed_at = coalesce(excluded.failed_at, s.failed_at);
 end
 $$;
 comment on function switchyard.note_refresh_state(switchyard.held_result[], bigint[]) is

@@ -185,17 +185,15 @@ begin
            h.job_id,
            case
              when h.outcome <> 'failed' then h.outcome
-             when h.error ->> 'class' = 'permanent' then 'failed'
+             when switchyard.ends_in_failed(h) then 'failed'
              when h.error ->> 'class' <> 'retryable' then 'released'
-             when h.attempts + 1 >= h.max_attempts then 'failed'
              else 'rescheduled'
            end,
            case
              when h.outcome in ('completed', 'empty') then 'completed'
              when h.outcome = 'released' then 'pending'
              when h.outcome = 'progress' then 'processing'
-             when h.error ->> 'class' = 'permanent' then 'failed'
-             when h.error ->> 'class' = 'retryable' and h.attempts + 1 >= h.max_attempts then 'failed'
+             when switchyard.ends_in_failed(h) then 'failed'
              else 'pending'
            end,
            case when h.error ->> 'class' in ('retryable', 'permanent') then 1 else 0 end,
@@ -215,7 +213,7 @@ begin
   if exists (select 1 from unnest(v_held) as h where h.outcome = 'empty' and h.destination = 'table') then
     v_emptied := switchyard.emptied_jobs(v_held);
   end if;
-  perform switchyard.conclude_jobs(v_conclusions, v_emptied);
+  perform switchyard.conclude_jobs(v_conclusions);
   -- Hardly ever is there a job in parts.
   if v_has_parts or exists (select 1 from switchyard.job_progress) then
     perform switchyard.note_progress(v_results, v_held);

@@ -181,6 +181,23 @@ $$;
 comment on function switchyard.write_migration_event(text, text, text, text, text, jsonb) is
   'Appends one row to switchyard.migration_events, with who did it; forced and automatic are taken out of the detail.';
 
+create function switchyard.left_shadow_at(p_data_type text)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select max(e.occurred_at)
+      from switchyard.migration_events as e
+     where e.kind = 'stage' and e.data_type = p_data_type
+       and e.from_stage in ('legacy', 'shadow') and e.to_stage in ('canary', 'live', 'retired'));
+end
+$$;
+comment on function switchyard.left_shadow_at(text) is
+  'When the queue began to write the table of a data type last; null for never.';
+
 alter table switchyard.migration_events enable row level security;
 revoke all on table switchyard.migration_events from public, anon, authenticated, service_role;
 grant select on table switchyard.migration_events to service_role;
@@ -191,5 +208,8 @@ revoke all on function
   switchyard.lock_migration(),
   switchyard.try_lock_migration(),
   switchyard.lock_migration_first(),
-  switchyard.write_migration_event(text, text, text, text, text, jsonb)
+  switchyard.write_migration_event(text, text, text, text, text, jsonb),
+  switchyard.left_shadow_at(text)
 from public, anon, authenticated, service_role;
+-- Settles ask for it.
+grant execute on function switchyard.left_shadow_at(text) to service_role;

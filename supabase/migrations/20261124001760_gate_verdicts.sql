@@ -90,22 +90,21 @@ create function switchyard.recent_outcomes(
   p_data_type text,
   p_since timestamptz,
   out finished integer,
-  out failed integer,
-  out emptied integer
+  out failed integer
 )
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
-  select coalesce(sum(o.completed + o.failed), 0), coalesce(sum(o.failed), 0), coalesce(sum(o.emptied), 0)
-    into finished, failed, emptied
+  select coalesce(sum(o.completed + o.failed), 0), coalesce(sum(o.failed), 0)
+    into finished, failed
     from switchyard.job_outcomes as o
    where o.data_type = p_data_type and o.finished_at > p_since;
 end
 $$;
 comment on function switchyard.recent_outcomes(text, timestamptz) is
-  'How many jobs of a data type finished since a time, how many of them failed, and how many came back empty for symbols that have rows; manual and cancelled ones aside.';
+  'How many jobs of a data type finished since a time, and how many of them failed; manual and cancelled ones aside.';
 
 alter table switchyard.gate_verdicts enable row level security;
 revoke all on table switchyard.gate_verdicts

@@ -89,12 +89,7 @@ begin
     -- By symbols, not by jobs: of a type with a TTL of a month those of the canary may be all there were.
     v_wanted := least(v_wanted, switchyard.share_symbols(p_type, v_wanted));
     v_found := switchyard.refreshed_symbols(
-      p_type.data_type, (
-        select max(e.occurred_at)
-          from switchyard.migration_events as e
-         where e.kind = 'stage' and e.data_type = p_type.data_type
-           and e.from_stage in ('legacy', 'shadow')),
-      v_wanted);
+      p_type.data_type, switchyard.left_shadow_at(p_type.data_type), v_wanted);
     return (
       'sample', v_found >= v_wanted, format('%s symbols refreshed by the queue', v_found),
       format('%s symbols', v_wanted), 'Wait for more',
@@ -117,8 +112,7 @@ begin
   return (
     'sample', v_found >= v_wanted, format('%s completed jobs', v_found), format('%s completed jobs', v_wanted),
     format('Wait for more, or raise canary_percent (%s %% now)', p_type.canary_percent),
-    jsonb_build_object('jobs', v_found, 'wanted', v_wanted, 'emptied', v_outcomes.emptied,
-                       'canary_percent', p_type.canary_percent)
+    jsonb_build_object('jobs', v_found, 'wanted', v_wanted, 'canary_percent', p_type.canary_percent)
   )::switchyard.gate_result;
 end
 $$;

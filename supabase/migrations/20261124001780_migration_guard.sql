@@ -14,20 +14,31 @@ declare
   v_earliest timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - interval '1 day');
   v_finished integer;
   v_failed integer;
+  v_again integer;
   v_last_failed_at timestamptz;
+  v_last_new_at timestamptz;
 begin
-  -- The jobs of the last minutes; of a type that is refreshed seldom the last 50, of a day at most. Old
+  -- The jobs of the last minutes; of a type that is refreshed seldom at least the last 50, of a day at most. Old
   -- failures alone are no breach: the last one has to be of these minutes.
-  select sum(latest.completed + latest.failed), sum(latest.failed),
-         max(latest.finished_at) filter (where latest.failed > 0)
-    into v_finished, v_failed, v_last_failed_at
+  select sum(latest.completed + latest.failed), sum(latest.failed), sum(latest.failed_again),
+         max(latest.finished_at) filter (where latest.failed > 0),
+         max(latest.finished_at) filter (where latest.failed > latest.failed_again)
+    into v_finished, v_failed, v_again, v_last_failed_at, v_last_new_at
     from (
-      select o.finished_at, o.completed, o.failed,
-             sum(o.completed + o.failed) over (order by o.finished_at desc) as up_to_here
+      select o.finished_at, o.completed, o.failed, o.failed_again,
+             sum(o.completed + o.failed - o.failed_again) over (
+               order by o.finished_at desc rows between unbounded preceding and 1 preceding) as after_it
         from switchyard.job_outcomes as o
        where o.data_type = p_type.data_type and o.finished_at > v_earliest
     ) as latest
-   where latest.up_to_here <= 50 or latest.finished_at > v_since;
+   where coalesce(latest.after_it, 0) < 50 or latest.finished_at > v_since;
+  -- A few symbols that always fail are all that is due in a quiet hour: each counts once. Where there are
+  -- no more symbols than that, every failure counts.
+  if v_failed >= v_least and v_again > 0 and switchyard.share_symbols(p_type, v_least) >= v_least then
+    v_failed := v_failed - v_again;
+    v_finished := v_finished - v_again;
+    v_last_failed_at := v_last_new_at;
+  end if;
   if v_failed >= v_least and v_failed > v_most * v_finished and v_last_failed_at > v_since then
     return format('error_rate: %s (%s of %s jobs), wanted at most %s',
                   switchyard.percent(v_failed::numeric / v_finished), v_failed, v_finished,
@@ -37,7 +48,7 @@ begin
 end
 $$;
 comment on function switchyard.error_breach(public.data_type_registry_v2) is
-  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures.';
+  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures. A symbol that goes on failing counts once, unless the share has fewer symbols than breach_least_failures.';
 
 create function switchyard.freshness_breach(p_type public.data_type_registry_v2)
 returns text

@@ -15,9 +15,13 @@ values ('aged', 'aged', 'symbol', 'refreshed_at', '{symbol,place}', 60, 'hybrid'
 create function pg_temp.sample(p_type text default 'aged') returns switchyard.freshness_samples language sql as $$
   select m.* from public.data_type_registry_v2 as r cross join lateral switchyard.measure_freshness(r) as m where r.data_type = p_type
 $$;
+-- In tens of seconds, which is as exact as a slow machine allows.
+create function pg_temp.tens(p_seconds double precision) returns text language sql as $$
+  select (10 * floor(p_seconds / 10))::text
+$$;
 create function pg_temp.told(p_type text default 'aged') returns text language sql as $$
   select format('known %s, out %s, rows %s, stale %s, very stale %s, p50 %s, p95 %s, max %s', s.symbols_known, s.left_out, s.rows, s.stale_rows,
-                s.very_stale_rows, round(s.p50_age_seconds), round(s.p95_age_seconds), round(s.max_age_seconds))
+                s.very_stale_rows, pg_temp.tens(s.p50_age_seconds), pg_temp.tens(s.p95_age_seconds), pg_temp.tens(s.max_age_seconds))
     from pg_temp.sample(p_type) as s
 $$;
 

@@ -1,10 +1,12 @@
 -- Each gate: when it holds and when not, with the numbers that it saw.
 begin;
-select plan(95);
+select plan(94);
 
+-- A few seconds are none: a slow machine takes them.
 create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
 returns text language sql as $$
-  select case when g.holds then 'holds: ' else 'does not hold: ' end || g.found || ' / ' || g.wanted
+  select case when g.holds then 'holds: ' else 'does not hold: ' end
+         || regexp_replace(g.found, '\m[1-9] s\M', '0 s') || ' / ' || g.wanted
     from switchyard.check_gates(p_data_type, p_to_stage) as g where g.gate = p_gate
 $$;
 -- Through the queue; p_ago as if it had been then.
@@ -124,8 +126,6 @@ select pg_temp.finish(60, 'completed', 'scheduled', '2 hours');
 select is(pg_temp.gate('sample'), 'does not hold: 60 completed jobs / 100 completed jobs', 'neither manual jobs count nor those of an earlier stage');
 select pg_temp.finish(60);
 select is(pg_temp.gate('sample'), 'holds: 100 completed jobs / 100 completed jobs', 'enough is enough');
-update switchyard.job_outcomes set emptied = 1 where ctid = (select min(ctid) from switchyard.job_outcomes where data_type = 'profile' and completed > 0);
-select is((select numbers ->> 'emptied' from switchyard.check_gates('profile', 'live') where gate = 'sample'), '1', 'those that came back empty are told');
 create temp table outcomes as select * from switchyard.job_outcomes;
 delete from switchyard.job_outcomes;
 select is(pg_temp.gate('sample'), 'does not hold: 0 completed jobs / 100 completed jobs', 'outcomes are forgotten after some days');
@@ -134,7 +134,6 @@ select is(pg_temp.gate('sample'), 'holds: 100 completed jobs / 100 completed job
 select is((select switchyard.refreshed_symbols('profile', clock_timestamp() - interval '1 hour', 50)), 50, '… counted no further than need be');
 delete from switchyard.refresh_state;
 insert into switchyard.job_outcomes select * from outcomes;
-update switchyard.job_outcomes set emptied = 0 where emptied > 0;
 select is((select switchyard.share_symbols(r, 1000) from public.data_type_registry_v2 as r where data_type = 'profile'), 400,
   'the share is counted over the known symbols');
 select is(pg_temp.gate('sample', 'live', 'exchange-rates'), 'does not hold: 0 completed jobs / 5 completed jobs', 'a global type wants five');
