@@ -221,6 +221,7 @@ declare
   v_field text;
   v_name text;
   v_function regprocedure;
+  v_action constant text := case tg_op when 'INSERT' then 'register' else 'change' end;
   v_child text;
   v_parent text;
 begin
@@ -242,8 +243,8 @@ begin
      where not switchyard.is_plain_identifier(named.name)
      limit 1
   loop
-    raise exception 'Cannot register data type "%": % "%" is not a plain identifier',
-      new.data_type, v_field, v_name
+    raise exception 'Cannot % data type "%": % "%" is not a plain identifier',
+      v_action, new.data_type, v_field, v_name
       using errcode = 'SY005',
             hint = 'Use lower-case letters, digits and underscores, without schema and without quotes';
   end loop;
@@ -253,8 +254,8 @@ begin
    where f.name is null or f.name !~ '^[a-z0-9][a-z0-9_-]*$'
    limit 1;
   if found then
-    raise exception 'Cannot register data type "%": legacy_functions "%" is not the name of an Edge Function',
-      new.data_type, v_name
+    raise exception 'Cannot % data type "%": legacy_functions "%" is not the name of an Edge Function',
+      v_action, new.data_type, v_name
       using errcode = 'SY005', hint = 'Name the function alone: the part of its URL after /functions/v1/';
   end if;
 
@@ -264,13 +265,13 @@ begin
     case when jsonb_typeof(new.shadow_rules) = 'object'
          then switchyard.shadow_rules_problem(new.shadow_rules) end);
   if v_name is not null then
-    raise exception 'Cannot register data type "%": %', new.data_type, v_name
+    raise exception 'Cannot % data type "%": %', v_action, new.data_type, v_name
       using errcode = 'SY005',
             hint = 'See docs/stages.md for what gate_settings and shadow_rules may hold';
   end if;
 
   if cardinality(new.conflict_columns) = 0 then
-    raise exception 'Cannot register data type "%": conflict_columns is empty', new.data_type
+    raise exception 'Cannot % data type "%": conflict_columns is empty', v_action, new.data_type
       using errcode = 'SY005',
             hint = 'Name the columns of the unique key that an upsert meets';
   end if;
@@ -280,8 +281,8 @@ begin
   if v_function is null
      or (select p.prorettype <> 'boolean'::regtype from pg_catalog.pg_proc as p where p.oid = v_function) then
     raise exception
-      'Cannot register data type "%": staleness_function "%" is not callable as (timestamptz, integer) → boolean',
-      new.data_type, new.staleness_function
+      'Cannot % data type "%": staleness_function "%" is not callable as (timestamptz, integer) → boolean',
+      v_action, new.data_type, new.staleness_function
       using errcode = 'SY005',
             hint = 'Create the function in schema public first, or use is_data_stale_v2';
   end if;
@@ -291,16 +292,16 @@ begin
     if v_function is null
        or (select p.prorettype <> 'boolean'::regtype from pg_catalog.pg_proc as p where p.oid = v_function) then
       raise exception
-        'Cannot register data type "%": condition_function "%" is not callable as (text) → boolean',
-        new.data_type, new.condition_function
+        'Cannot % data type "%": condition_function "%" is not callable as (text) → boolean',
+        v_action, new.data_type, new.condition_function
         using errcode = 'SY005',
               hint = 'Create the function in schema public first, or leave condition_function null';
     end if;
     v_function := to_regprocedure(format('public.%I(text[])', new.condition_function));
     if (select p.prorettype <> 'text'::regtype or not p.proretset from pg_catalog.pg_proc as p where p.oid = v_function) then
       raise exception
-        'Cannot register data type "%": condition_function "%" with text[] returns something else than setof text',
-        new.data_type, new.condition_function
+        'Cannot % data type "%": condition_function "%" with text[] returns something else than setof text',
+        v_action, new.data_type, new.condition_function
         using errcode = 'SY005',
               hint = 'Let it return those of the symbols that may be refreshed now, or drop it';
     end if;
@@ -320,8 +321,8 @@ begin
     )
     select 1 from ancestor as a where a.data_type = new.data_type
   ) then
-    raise exception 'Cannot register data type "%": depends_on "%" leads back to it',
-      new.data_type, new.depends_on
+    raise exception 'Cannot % data type "%": depends_on "%" leads back to it',
+      v_action, new.data_type, new.depends_on
       using errcode = 'SY005', hint = 'Leave depends_on null in one of them';
   end if;
 
@@ -342,8 +343,8 @@ begin
    limit 1;
   if found then
     raise exception
-      'Cannot register data type "%": "%" depends on "%", but only one of them has a symbol_column',
-      new.data_type, v_child, v_parent
+      'Cannot % data type "%": "%" depends on "%", but only one of them has a symbol_column',
+      v_action, new.data_type, v_child, v_parent
       using errcode = 'SY005',
             detail = 'Both have symbols, or both are global (symbol_column null)',
             hint = format('Set symbol_column to agree, or depends_on of "%s" to null first', v_child);
@@ -358,7 +359,7 @@ begin
       from public.data_type_registry_v2 as r
      where r.covers = new.data_type and (new.symbol_column is null or r.table_name <> new.table_name)
   ) then
-    raise exception 'Cannot register data type "%": covers does not fit', new.data_type
+    raise exception 'Cannot % data type "%": covers does not fit', v_action, new.data_type
       using errcode = 'SY005',
             detail = 'A global type covers a type with symbols of the same table',
             hint = 'Leave covers null, or name the type with symbols whose table it fills';

@@ -56,7 +56,7 @@ comment on column switchyard.saved_cron_jobs.restored_job_id is
 comment on column switchyard.saved_cron_jobs.released_at is
   'When the job was brought back, or found to need no bringing back; null while Switchyard holds it.';
 
-create function switchyard.keep_saved_jobs()
+create function switchyard.keep_cron_rows()
 returns trigger
 language plpgsql
 volatile
@@ -65,6 +65,12 @@ as $$
 declare
   v_held text;
 begin
+  if tg_table_name = 'cron_jobs' then
+    raise exception 'Cannot delete cron jobs of Switchyard from their list%',
+      case when tg_op = 'DELETE' then format(': "%s"', old.job_name) else '' end
+      using errcode = 'SY028',
+            hint = 'What the list lacks is taken to run; switch use_queue_system off, or set another schedule and run select switchyard.schedule_cron_jobs()';
+  end if;
   select string_agg(coalesce('"' || s.job_name || '"', 'job ' || s.job_id), ', ' order by s.id) into v_held
     from switchyard.saved_cron_jobs as s
    where s.released_at is null
@@ -77,16 +83,24 @@ begin
   return old;
 end
 $$;
-comment on function switchyard.keep_saved_jobs() is
-  'Trigger: the saved definition of a legacy job stays while Switchyard holds the job (SY028).';
+comment on function switchyard.keep_cron_rows() is
+  'Trigger: the saved definition of a legacy job stays while Switchyard holds the job, and the list of the cron jobs of Switchyard, all of which have to run for the queue to run, keeps its rows (SY028).';
 
 create trigger keep_saved_job
   before delete on switchyard.saved_cron_jobs
-  for each row execute function switchyard.keep_saved_jobs();
+  for each row execute function switchyard.keep_cron_rows();
 
 create trigger keep_all_saved_jobs
   before truncate on switchyard.saved_cron_jobs
-  for each statement execute function switchyard.keep_saved_jobs();
+  for each statement execute function switchyard.keep_cron_rows();
+
+create trigger keep_cron_job
+  before delete on switchyard.cron_jobs
+  for each row execute function switchyard.keep_cron_rows();
+
+create trigger keep_all_cron_jobs
+  before truncate on switchyard.cron_jobs
+  for each statement execute function switchyard.keep_cron_rows();
 
 create unique index a_job_is_held_once on switchyard.saved_cron_jobs (job_id) where released_at is null;
 
@@ -402,7 +416,7 @@ revoke all on table switchyard.cron_jobs, switchyard.saved_cron_jobs, switchyard
   from public, anon, authenticated, service_role;
 
 revoke all on function
-  switchyard.keep_saved_jobs(),
+  switchyard.keep_cron_rows(),
   switchyard.original_job_id(bigint),
   switchyard.owner(),
   switchyard.cron_job_problems(),

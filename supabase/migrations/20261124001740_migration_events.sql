@@ -13,13 +13,14 @@ create table switchyard.migration_events (
   changed_by text not null,
   caller_sub text,
   detail jsonb not null default '{}',
-  constraint migration_event_kind_is_known check (kind in ('stage', 'refusal', 'flags')),
-  constraint stage_events_name_their_type
-    check ((kind <> 'flags') = (data_type is not null and from_stage is not null and to_stage is not null)),
+  constraint migration_event_kind_is_known check (kind in ('stage', 'refusal', 'flags', 'registry')),
+  constraint events_name_their_type check ((kind = 'flags') = (data_type is null)),
+  constraint moves_name_their_stages
+    check ((kind in ('stage', 'refusal')) = (from_stage is not null and to_stage is not null)),
   constraint forced_moves_have_a_reason check (not forced or reason is not null)
 );
 comment on table switchyard.migration_events is
-  'Every move of a data type between stages, every one that advance_migration_v2 refused, and every change of use_queue_system and use_new_staleness_check, and of whether the cron jobs of Switchyard let the queue run, with what was done to the legacy jobs and the gates as they were.';
+  'Every move of a data type between stages, every one that advance_migration_v2 refused, and every change of use_queue_system and use_new_staleness_check, and of whether the cron jobs of Switchyard let the queue run, and every change of the registry for which a legacy job came to rest or to run, with what was done to the legacy jobs and the gates as they were.';
 comment on column switchyard.migration_events.automatic is
   'Made by guard_migrations_v2, not by a person.';
 comment on column switchyard.migration_events.detail is

@@ -151,13 +151,19 @@ language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  v_report jsonb := switchyard.settle_legacy_jobs();
 begin
-  perform switchyard.settle_legacy_jobs();
+  if v_report <> '[]' then
+    perform switchyard.write_migration_event(
+      'registry', case tg_op when 'DELETE' then old.data_type else new.data_type end, null, null,
+      format('The registry was changed: %s', lower(tg_op)), jsonb_build_object('legacy_jobs', v_report));
+  end if;
   return null;
 end
 $$;
 comment on function switchyard.follow_legacy_names() is
-  'Trigger: when the registry learns of a data type, or of a legacy job, or forgets one, the jobs rest or run as the stages and flags want it.';
+  'Trigger: when the registry learns of a data type, or of a legacy job, or forgets one, the jobs rest or run as the stages and flags want it, with a migration event of kind registry when one does.';
 
 create trigger follow_legacy_names
   after update of edge_function_name, legacy_cron_jobs, legacy_functions on public.data_type_registry_v2
@@ -166,9 +172,10 @@ create trigger follow_legacy_names
         is distinct from (old.edge_function_name, old.legacy_cron_jobs, old.legacy_functions))
   execute function switchyard.follow_legacy_names();
 
--- A job that rests for a type in live may be that of the new one too.
-create trigger follow_new_type
-  after insert on public.data_type_registry_v2
+-- A job that rests for a type in live may be that of the new one too, and one that runs for a type that goes
+-- may rest.
+create trigger follow_known_types
+  after insert or delete on public.data_type_registry_v2
   for each row execute function switchyard.follow_legacy_names();
 
 revoke all on function

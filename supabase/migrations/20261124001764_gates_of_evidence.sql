@@ -285,7 +285,8 @@ begin
     end,
     concat_ws(', ',
       format('oldest at most %s', switchyard.in_words(v_most_age)),
-      case when v_baseline_p95 is null then 'no baseline was recorded'
+      case when v_baseline_p95 is null and v_baseline_share is null then 'no baseline was recorded'
+           when v_baseline_p95 is null then 'no age in the baseline'
            else '95 % within ' || switchyard.in_words(v_most_p95) end,
       case when v_without_rows > 0 then format('at most %s without rows', switchyard.percent(v_most_share)) end),
     case when v_sample.sampled_at is null then 'See select * from cron.job where jobname = ''sample-freshness-v2'''

@@ -92,9 +92,18 @@ declare
   v_count integer := 0;
   v_taken text;
   v_ran boolean;
+  v_active boolean;
 begin
   perform switchyard.lock_migration();
   v_ran := switchyard.queue_runs();
+  -- With use_new_staleness_check off they are as the flag that was changed last left them.
+  v_active := public.is_feature_enabled('use_queue_system')
+    and (public.is_feature_enabled('use_new_staleness_check')
+         or exists (
+           select 1
+             from cron.job as c
+             join switchyard.cron_jobs as j on j.job_name = c.jobname
+            where j.refreshes and c.active and c.username = current_user));
   select string_agg(format('"%s" runs %s', c.jobname, c.command), E'\n' order by c.jobname) into v_taken
     from cron.job as c
     join switchyard.cron_jobs as j on j.job_name = c.jobname
@@ -112,8 +121,7 @@ begin
     v_job_id := cron.schedule(v_job.job_name, v_job.schedule, v_job.command);
     perform cron.alter_job(
       job_id := v_job_id,
-      active := public.is_feature_enabled('use_queue_system')
-                or (v_job.records and switchyard.samples_without_queue()));
+      active := v_active or (v_job.records and switchyard.samples_without_queue()));
     v_count := v_count + 1;
   end loop;
   update switchyard.cron_jobs as j set scheduled_at = clock_timestamp();
@@ -131,7 +139,7 @@ begin
 end
 $$;
 comment on function switchyard.schedule_cron_jobs() is
-  'Schedules the cron jobs of Switchyard, active when use_queue_system is on. Where the queue did not run because of them it takes over again, and the legacy jobs of types in live and retired rest. Twice does no harm. Raises SY027, and changes nothing, where somebody has other jobs of these names. For postgres.';
+  'Schedules the cron jobs of Switchyard, active when use_queue_system and use_new_staleness_check are on (with the first alone as they were). Where the queue did not run because of them it takes over again, and the legacy jobs of types in live and retired rest. Twice does no harm. Raises SY027, and changes nothing, where somebody has other jobs of these names. For postgres.';
 
 -- Definer: as above.
 create function switchyard.follow_freshness_sampling()

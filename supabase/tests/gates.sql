@@ -192,7 +192,7 @@ select is(pg_temp.gate('freshness'),
   '… unless they lacked them under the legacy jobs too');
 update switchyard.freshness_samples set rows = 0, max_age_seconds = null, p95_age_seconds = null where data_type = 'profile';
 select is(pg_temp.gate('freshness'),
-  'does not hold: 10 of 10 symbols without rows / oldest at most 2 h, no baseline was recorded, at most 100.0 % without rows',
+  'does not hold: 10 of 10 symbols without rows / oldest at most 2 h, no age in the baseline, at most 100.0 % without rows',
   '… but where nothing has rows nothing is fresh');
 update switchyard.freshness_samples set left_out = 10 where data_type = 'profile';
 select is(pg_temp.gate('freshness'), 'does not hold: no row that counts / oldest at most 2 h, no baseline was recorded', 'nor where no row counts');

@@ -1,6 +1,6 @@
 -- How legacy cron jobs are found, and which are left alone.
 begin;
-select plan(59);
+select plan(61);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -40,6 +40,13 @@ select switchyard.set_stage('shares-float-all', 'live');
 select is(pg_temp.job('daily-fetch-fmp-shares-float'), 'paused', '… and rests when both are live');
 select switchyard.set_stage('shares-float', 'legacy');
 select is(pg_temp.job('daily-fetch-fmp-shares-float'), 'active', 'one that goes back takes it back');
+savepoint both_types;
+update public.data_type_registry_v2 set covers = null where data_type = 'shares-float-all';
+delete from public.data_type_registry_v2 where data_type = 'shares-float';
+select is(pg_temp.job('daily-fetch-fmp-shares-float'), 'paused', '… and one that is removed leaves it to the other');
+select is((select string_agg(l ->> 'action', ', ') from switchyard.migration_events as e cross join jsonb_array_elements(e.detail -> 'legacy_jobs') as l
+            where e.kind = 'registry' and e.data_type = 'shares-float' and e.reason = 'The registry was changed: delete'), 'paused', '… which is written down');
+rollback to savepoint both_types;
 select switchyard.set_stage('quote', 'canary');
 select is(pg_temp.job('minute-fetch-fmp-quote-indicators'), 'active', 'in canary the legacy jobs go on');
 select switchyard.set_stage('quote', 'live');

@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(48);
+select plan(55);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -45,6 +45,24 @@ select switchyard.schedule_cron_jobs();
 select is((select count(*) from switchyard.migration_events where reason = 'The cron jobs of Switchyard were scheduled anew'), 4::bigint, '… a second time is none');
 select switchyard.watch_queue();
 select is((select count(*) from switchyard.alerts where resolved_at is null), 0::bigint, '… and the alerts are resolved');
+
+-- What the list lacks would be taken to run.
+select throws_ok($$delete from switchyard.cron_jobs where job_name = 'invoke-queue-processor-v2'$$, 'SY028',
+  'Cannot delete cron jobs of Switchyard from their list: "invoke-queue-processor-v2"', 'the list of the cron jobs keeps its rows');
+select throws_ok('truncate switchyard.cron_jobs', 'SY028', 'Cannot delete cron jobs of Switchyard from their list', '… all of them');
+
+-- With one flag alone.
+update public.feature_flags set enabled = false where flag_name = 'use_new_staleness_check';
+select switchyard.schedule_cron_jobs();
+select is((select count(*) from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname where c.active), 0::bigint, 'scheduled anew with use_new_staleness_check off they stay inactive');
+update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+select is((select bool_and(c.active) from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname), true, '… switched on with use_queue_system they are active');
+select switchyard.schedule_cron_jobs();
+select is((select bool_and(c.active) from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname), true, '… and stay so');
+select is(pg_temp.legacy(), true, '… beside the legacy jobs');
+update public.feature_flags set enabled = true where flag_name = 'use_new_staleness_check';
+select is(pg_temp.legacy(), false, '… which rest with both flags on');
 
 -- The guard switched off beside a job that refreshes: whatever still runs notices.
 select pg_temp.alter('guard-migrations-v2', p_active := false), pg_temp.alter('invoke-queue-processor-v2', p_active := false);

@@ -76,7 +76,7 @@ select results_eq(
   'so are columns of shadow_rules that the table lacks');
 
 select throws_ok($$update public.data_type_registry_v2 set depends_on = 'financial-statements' where data_type = 'profile'$$,
-  'SY005', 'Cannot register data type "profile": depends_on "financial-statements" leads back to it',
+  'SY005', 'Cannot change data type "profile": depends_on "financial-statements" leads back to it',
   'types cannot depend on each other in a circle');
 
 select throws_ok($$select pg_temp.register('world', '{"symbol_column": null, "depends_on": "profile"}')$$, 'SY005',
@@ -89,7 +89,7 @@ select throws_ok($$update public.data_type_registry_v2 set depends_on = 'profile
 select throws_ok($$update public.data_type_registry_v2 set symbol_column = null where data_type = 'financial-statements'$$,
   'SY005', null, 'a child cannot turn global alone');
 select throws_ok($$update public.data_type_registry_v2 set symbol_column = null where data_type = 'profile'$$, 'SY005',
-  'Cannot register data type "profile": "dividend-history" depends on "profile", but only one of them has a symbol_column',
+  'Cannot change data type "profile": "dividend-history" depends on "profile", but only one of them has a symbol_column',
   'nor can its parent');
 select throws_ok(
   $$insert into public.data_type_registry_v2

@@ -8,7 +8,7 @@ begin
                  case when p_column = 'legacy_functions' then 'text[]' else 'jsonb' end) using p_value;
   return 'none';
 exception when sqlstate 'SY005' then
-  return replace(sqlerrm, 'Cannot register data type "profile": ', '');
+  return replace(sqlerrm, 'Cannot change data type "profile": ', '');
 end $$;
 
 select is(pg_temp.complaint('gate_settings',
