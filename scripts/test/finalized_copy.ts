@@ -19,6 +19,8 @@ const NOT_AFTERWARDS = [
   "tests/yard/install_test.ts",
   "tests/yard/upgrade_test.ts",
   "tests/yard/discover_test.ts",
+  "tests/yard/discover_commands_test.ts",
+  "tests/yard/discover_legacy_test.ts",
   "tests/yard/finalize_test.ts",
   "tests/yard/uninstall_test.ts",
   "tests/integration/install_test.ts",

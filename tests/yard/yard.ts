@@ -38,6 +38,16 @@ export function discover(folder: string, databaseUrl: string, ...options: string
   return yardJson(["discover", "--db-url", databaseUrl, "--workdir", folder, ...options]);
 }
 
+/** A proposal of `discover`, as `--json` prints it. */
+export interface Guessed {
+  functionName: string;
+  confidence: string;
+  table: { value: string };
+  symbolColumn: { value: string | null };
+  timestampColumn: { value: string };
+  conflictColumns: { value: string[] };
+}
+
 /** Runs the Supabase CLI, without account and telemetry. */
 export async function supabase(
   args: readonly string[],
