@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type postgres from "postgres";
 import { startDatabase } from "../../local/database/embedded.ts";
 import type { Stack } from "../../local/stack.ts";
@@ -10,6 +9,8 @@ import type { ProcessorOptions } from "../../supabase/functions/_shared/processo
 import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
 import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
 import { eventually, withStack } from "../integration/with_stack.ts";
+import { FAULTS, startFaultyGateway } from "./faulty_gateway.ts";
+import { startLine } from "./held_line.ts";
 
 const OUTAGE_MS = 30_000;
 
@@ -224,159 +225,10 @@ Deno.test("an enqueue, also a plain insert, wakes a processor at once, once a se
   });
 });
 
-/** A line to a local port, on which nothing moves while it is held. */
-interface Line {
-  port: number;
-  hold(): void;
-  release(): void;
-  stop(): Promise<void>;
-}
-
-async function startLine(to: number): Promise<Line> {
-  const ends = new Set<Socket>();
-  let held = false;
-  // An end that goes takes the other with it; an error says no more than that it went.
-  const join = (from: Socket, onto: Socket) => {
-    ends.add(from);
-    if (held) from.pause();
-    from.on("data", (bytes) => onto.write(bytes));
-    from.on("error", () => onto.destroy());
-    from.on("close", () => {
-      ends.delete(from);
-      onto.destroy();
-    });
-  };
-  const server = createServer((near) => {
-    const far = connect(to, "127.0.0.1");
-    join(near, far);
-    join(far, near);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    port: (server.address() as AddressInfo).port,
-    hold() {
-      held = true;
-      ends.forEach((end) => end.pause());
-    },
-    release() {
-      held = false;
-      ends.forEach((end) => end.resume());
-    },
-    async stop() {
-      ends.forEach((end) => end.destroy());
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
-type Fault =
-  /** Answered in place of the queue. */
-  | "503"
-  | "500"
-  | "502 html"
-  | "silence"
-  /** The call takes effect, and its answer does not arrive. */
-  | "502 html after"
-  | "200 html after"
-  | "cut off after";
-
-/** What becomes of every third call of a function, in turn, until the list ends. */
-const FAULTS: Record<string, readonly Fault[]> = {
-  get_queue_batch_v2: [
-    "503",
-    "502 html",
-    "502 html after",
-    "500",
-    "503",
-    "200 html after",
-    "502 html",
-    "silence",
-  ],
-  settle_queue_batch_v2: [
-    "503",
-    "502 html after",
-    "500",
-    "cut off after",
-    "silence",
-    "200 html after",
-    "502 html",
-  ],
-  heartbeat_processor_run_v2: ["503"],
-  finish_processor_run_v2: ["502 html after"],
-};
-
-const HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502</h1></body></html>";
-
 function tally(names: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
   return counts;
-}
-
-interface FaultyGateway {
-  url: string;
-  injected: { name: string; fault: Fault; results: number }[];
-  stop(): Promise<void>;
-}
-
-/** Forwards to the API of a project and does what `FAULTS` says to some of the calls. */
-function startFaultyGateway(apiUrl: string): FaultyGateway {
-  const injected: FaultyGateway["injected"] = [];
-  const calls = new Map<string, number>();
-  const stopping = new AbortController();
-  const silence = new Promise<Response>((resolve) =>
-    stopping.signal.addEventListener("abort", () => resolve(new Response()))
-  );
-
-  function nextFault(name: string): Fault | undefined {
-    const call = calls.get(name) ?? 0;
-    calls.set(name, call + 1);
-    const faults = FAULTS[name] ?? [];
-    return call % 3 === 0 ? faults[call / 3] : undefined;
-  }
-
-  const server = Deno.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    onListen: () => {},
-    signal: stopping.signal,
-  }, async (request) => {
-    const { pathname, search } = new URL(request.url);
-    const name = pathname.split("/").at(-1)!;
-    const body = await request.text();
-    const fault = nextFault(name);
-    if (fault !== undefined) {
-      injected.push({ name, fault, results: JSON.parse(body).p_results?.length ?? 0 });
-    }
-    if (fault === "silence") return await silence;
-    if (fault === "503") return Response.json({ message: "no server" }, { status: 503 });
-    if (fault === "500") return Response.json({ message: "out of order" }, { status: 500 });
-    const html = (status: number) =>
-      new Response(HTML, { status, headers: { "content-type": "text/html" } });
-    if (fault === "502 html") return html(502);
-    const headers = new Headers(request.headers);
-    headers.delete("host");
-    const answer = await fetch(`${apiUrl}${pathname}${search}`, {
-      method: request.method,
-      headers,
-      body,
-    });
-    const text = await answer.text();
-    if (fault === "502 html after") return html(502);
-    if (fault === "200 html after") return html(200);
-    return new Response(fault === "cut off after" ? text.slice(0, text.length / 2) : text, {
-      status: answer.status,
-      headers: { "content-type": answer.headers.get("content-type") ?? "application/json" },
-    });
-  });
-  return {
-    url: `http://127.0.0.1:${server.addr.port}`,
-    injected,
-    async stop() {
-      stopping.abort();
-      await server.finished;
-    },
-  };
 }
 
 /** Queues a quote of each symbol that the vendor has, with nothing else going on. */
