@@ -161,8 +161,7 @@ begin
   update switchyard.api_call_queue_v2_live as q
      set lease_expires_at = greatest(
            q.lease_expires_at, clock_timestamp() + make_interval(secs => p_lease_seconds))
-    from held
-   where q.id = held.id and q.finished_at = 'infinity';
+   where q.id = any (array(select h.id from held as h)) and q.finished_at = 'infinity';
   get diagnostics v_extended = row_count;
   -- Their bytes are in flight for as much longer.
   insert into switchyard.call_grants as g (provider, bucket, calls, bytes, in_flight_until)

@@ -222,16 +222,37 @@ $$;
 comment on function switchyard.functions_of_types() is
   'Which Edge Functions refresh which data types.';
 
-create function switchyard.listed_name(p_job_name text)
+create function switchyard.restored_name(p_job_name text, p_number text)
 returns text
 language sql
 immutable
 set search_path = ''
 as $$
-  select regexp_replace(p_job_name, '(-restored-\d+)+$', '')
+  -- pg_cron 1.4 keeps 63 bytes of a name.
+  select left(base.name, (
+           select max(n)
+             from generate_series(0, length(base.name)) as n
+            where octet_length(left(base.name, n) || suffix.text) <= 63)) || suffix.text
+    from (select regexp_replace(p_job_name, '(-restored-\d+)+$', '') as name) as base
+   cross join (select '-restored-' || p_number as text) as suffix
 $$;
-comment on function switchyard.listed_name(text) is
-  'The name by which legacy_cron_jobs knows a job: without what switchyard.schedule_saved_job has added to it.';
+comment on function switchyard.restored_name(text, text) is
+  'Name of a legacy job that is scheduled anew beside one of its name: with -restored- and a number, of at most 63 bytes.';
+
+create function switchyard.is_listed(p_job_name text, p_listed text[])
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select p_job_name = any (p_listed) or exists (
+    select 1
+      from regexp_matches(p_job_name, '-restored-(\d+)$') as restored (number)
+     cross join unnest(p_listed) as l (name)
+     where p_job_name = switchyard.restored_name(l.name, restored.number[1]))
+$$;
+comment on function switchyard.is_listed(text, text[]) is
+  'Whether legacy_cron_jobs names a cron job: by its name, or by that of which it has its restored name.';
 
 create function switchyard.types_served_by(p_job_name text, p_command text)
 returns text[]
@@ -245,7 +266,7 @@ begin
       from (
         select r.data_type
           from public.data_type_registry_v2 as r
-         where switchyard.listed_name(p_job_name) = any (r.legacy_cron_jobs)
+         where switchyard.is_listed(p_job_name, r.legacy_cron_jobs)
         union
         select f.data_type
           from switchyard.functions_of_types() as f
@@ -344,7 +365,7 @@ begin
       || case when exists (
                 select 1
                   from public.data_type_registry_v2 as r
-                 where switchyard.listed_name(p_job_name) = any (r.legacy_cron_jobs))
+                 where switchyard.is_listed(p_job_name, r.legacy_cron_jobs))
               then '{}'::text[]
               else switchyard.other_statements(p_command) || switchyard.other_calls(p_command) end;
 end
@@ -424,7 +445,8 @@ revoke all on function
   switchyard.function_urls(text),
   switchyard.called_functions(text),
   switchyard.functions_of_types(),
-  switchyard.listed_name(text),
+  switchyard.restored_name(text, text),
+  switchyard.is_listed(text, text[]),
   switchyard.types_served_by(text, text),
   switchyard.called_known_functions(text),
   switchyard.does_work_of(text, text, text, switchyard.saved_cron_jobs),

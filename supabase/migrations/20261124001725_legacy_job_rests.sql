@@ -106,7 +106,7 @@ begin
   end if;
   -- cron.schedule under a name that is taken would overwrite what somebody else has put there.
   if exists (select 1 from cron.job as j where j.jobname::text = v_job_name and j.username = current_user) then
-    v_job_name := format('%s-restored-%s', v_job_name, p_save.id);
+    v_job_name := switchyard.restored_name(v_job_name, p_save.id::text);
   end if;
   return cron.schedule_in_database(
     v_job_name, p_save.schedule, p_save.command, p_save.database, null, p_active);

@@ -38,26 +38,51 @@ as $$
 $$;
 comment on function switchyard.migration_key() is 'Key of the advisory lock that switchyard.lock_migration takes.';
 
+create function switchyard.session_in_words(p_pid integer)
+returns text
+language sql
+stable
+set search_path = ''
+as $$
+  select format('session %s (%s): %s for %s s', p.pid,
+           concat_ws(', ', a.usename, nullif(a.application_name, '')), coalesce(a.state, 'active'),
+           coalesce(round(extract(epoch from clock_timestamp() - a.xact_start)), 0))
+    from (select p_pid as pid) as p
+    left join pg_catalog.pg_stat_activity as a on a.pid = p.pid
+$$;
+comment on function switchyard.session_in_words(integer) is
+  'A session as people say it: session 4711 (postgres, psql): idle in transaction for 12 s.';
+
 create function switchyard.migration_holder(out pid integer, out who text)
 language sql
 stable
 set search_path = ''
 as $$
-  select l.pid, format('session %s (%s): %s for %s s', l.pid,
-           concat_ws(', ', a.usename, nullif(a.application_name, '')), coalesce(a.state, 'active'),
-           coalesce(round(extract(epoch from clock_timestamp() - a.xact_start)), 0))
-    from pg_catalog.pg_locks as l
-    left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-   where l.locktype = 'advisory'
-     and l.granted
-     and l.pid <> pg_backend_pid()
-     and l.objsubid = 1
-     and l.classid::bigint = (switchyard.migration_key() >> 32 & 4294967295)
-     and l.objid::bigint = (switchyard.migration_key() & 4294967295)
-   limit 1
+  with recursive chain (pid, place) as (
+    select l.pid, 1
+      from pg_catalog.pg_locks as l
+     where l.locktype = 'advisory'
+       and l.granted
+       and l.pid <> pg_backend_pid()
+       and l.objsubid = 1
+       and l.classid::bigint = (switchyard.migration_key() >> 32 & 4294967295)
+       and l.objid::bigint = (switchyard.migration_key() & 4294967295)
+    union all
+    -- The holder may wait itself: then not it is to blame.
+    select b.pid, c.place + 1
+      from chain as c
+     cross join unnest(pg_catalog.pg_blocking_pids(c.pid)) as b (pid)
+     where c.place < 5 and b.pid not in (0, pg_backend_pid())
+  )
+  select last.pid,
+         switchyard.session_in_words(last.pid)
+           || case when last.place > 1
+                   then format(', for which session %s waits', (select c.pid from chain as c where c.place = 1 limit 1))
+                   else '' end
+    from (select c.pid, c.place from chain as c order by c.place desc, c.pid limit 1) as last
 $$;
 comment on function switchyard.migration_holder() is
-  'The other session that changes flags or stages now, and what it does; nulls for none.';
+  'The other session that changes flags or stages now, or the one for which that waits, and what it does; nulls for none.';
 
 create function switchyard.lock_migration()
 returns void
@@ -205,6 +230,7 @@ grant select on table switchyard.migration_events to service_role;
 
 revoke all on function
   switchyard.migration_key(),
+  switchyard.session_in_words(integer),
   switchyard.migration_holder(),
   switchyard.lock_migration(),
   switchyard.try_lock_migration(),

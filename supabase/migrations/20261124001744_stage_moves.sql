@@ -14,7 +14,8 @@ create type switchyard.gate_result as (
 comment on type switchyard.gate_result is
   'Verdict of one gate: what was found and what is wanted, in words; what to do when it does not hold; the numbers.';
 
--- Planner settings: by the index on (data_type, symbol), not through the whole queue.
+-- Planner settings: by the index on (data_type, symbol), not through the whole queue; and no loop over the
+-- queue for each job, which is what statistics of a partition that has just been emptied make of the join.
 create function switchyard.cancel_pending_jobs(p_data_type text, p_manual_too boolean)
 returns integer
 language plpgsql
@@ -22,6 +23,7 @@ volatile
 set search_path = ''
 set enable_seqscan = off
 set enable_bitmapscan = off
+set enable_nestloop = off
 as $$
 declare
   v_cancelled integer;
@@ -71,6 +73,50 @@ $$;
 comment on function switchyard.cancel_pending_jobs(text, boolean) is
   'Takes the pending jobs of a data type out of the queue, but for those that another session has locked; those that were tried before end in the history as failed with the code cancelled. Returns their number.';
 
+create function switchyard.lock_data_type(p_data_type text)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_timeout text := current_setting('lock_timeout');
+  v_who text;
+  v_pid integer;
+begin
+  begin
+    if v_timeout in ('0', '0ms') then
+      perform set_config('lock_timeout', '1s', true);
+    end if;
+    perform 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type for no key update;
+    perform set_config('lock_timeout', v_timeout, true);
+    return;
+  exception when lock_not_available then
+    -- Which of these holds the row cannot be seen from here; hardly ever is there more than one.
+    select string_agg(switchyard.session_in_words(l.pid), '; ' order by a.xact_start),
+           (array_agg(l.pid order by a.xact_start))[1]
+      into v_who, v_pid
+      from pg_catalog.pg_locks as l
+      left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+     where l.locktype = 'relation' and l.granted and l.mode = 'RowExclusiveLock'
+       and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
+       and l.relation = 'public.data_type_registry_v2'::regclass
+       and l.pid <> pg_backend_pid();
+    if v_timeout not in ('0', '0ms') then
+      raise exception 'Cannot change data type "%": it is held by %', p_data_type, coalesce(v_who, 'another session')
+        using errcode = 'lock_not_available',
+              hint = format('If it was forgotten: select pg_terminate_backend(%s)', v_pid);
+    end if;
+    raise notice 'Waiting for the end of a transaction that changes data type "%", of %',
+      p_data_type, coalesce(v_who, 'another session')
+      using hint = format('If it was forgotten: select pg_terminate_backend(%s)', v_pid);
+  end;
+  perform 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type for no key update;
+end
+$$;
+comment on function switchyard.lock_data_type(text) is
+  'Takes the row of a data type, which somebody who pauses or edits it may hold: after a second with a notice of the session that it waits for. Under a lock_timeout that passes it raises lock_not_available with the same words.';
+
 create function switchyard.set_stage(
   p_data_type text,
   p_to_stage text,
@@ -89,6 +135,7 @@ declare
   v_is_on boolean := p_to_stage in ('live', 'retired');
 begin
   perform switchyard.lock_migration();
+  perform switchyard.lock_data_type(p_data_type);
   select r.stage into v_from_stage
     from public.data_type_registry_v2 as r
    where r.data_type = p_data_type;
@@ -300,6 +347,7 @@ comment on function public.rollback_migration_v2(text, text) is
 
 revoke all on function
   switchyard.cancel_pending_jobs(text, boolean),
+  switchyard.lock_data_type(text),
   switchyard.set_stage(text, text, text, jsonb),
   switchyard.stage_rank(text),
   switchyard.next_stage(text),

@@ -98,6 +98,32 @@ create trigger follow_flags
   referencing old table as old_flags new table as new_flags
   for each statement execute function switchyard.follow_flags();
 
+-- Definer: as above.
+create function switchyard.follow_flag_that_was_off()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform switchyard.set_stage(
+            r.data_type, 'legacy', format('%s was turned off', new.flag_name))
+     from public.data_type_registry_v2 as r
+    where 'use_queue_for_' || r.data_type = new.flag_name and r.stage in ('shadow', 'canary');
+  return null;
+end
+$$;
+comment on function switchyard.follow_flag_that_was_off() is
+  'Trigger: who turns use_queue_for_<data type> off wants its type in legacy, also one in shadow or canary, whose flag is off already.';
+
+-- An UPDATE that leaves "enabled" out, as that of metadata, is none of it.
+create trigger follow_flag_that_was_off
+  after update of enabled on public.feature_flags
+  for each row
+  when (not old.enabled and not new.enabled)
+  execute function switchyard.follow_flag_that_was_off();
+
 create function switchyard.check_new_flag()
 returns trigger
 language plpgsql
@@ -127,5 +153,6 @@ create trigger check_new_flag
 
 revoke all on function
   switchyard.follow_flags(),
+  switchyard.follow_flag_that_was_off(),
   switchyard.check_new_flag()
 from public, anon, authenticated, service_role;

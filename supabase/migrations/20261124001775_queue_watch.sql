@@ -106,7 +106,7 @@ begin
     if v_report <> '[]' and not switchyard.queue_runs() then
       perform switchyard.open_alert(
         'queue_rests', 'critical', null,
-        format('The queue does not run: %s. The legacy jobs of all data types run again, until you run select switchyard.schedule_cron_jobs(), or switch use_queue_system off and on',
+        format('The queue does not run: %s. The legacy jobs of all data types run again, until you run select switchyard.schedule_cron_jobs()',
                (select string_agg(p.problem, ', ' order by p.job_name)
                   from switchyard.cron_job_problems() as p where p.refreshes)));
       perform switchyard.write_migration_event(
@@ -120,6 +120,8 @@ begin
         from switchyard.alerts as a
        where a.rule = 'queue_rests'
          and a.resolved_at is null
+         and (switchyard.queue_runs() or not public.is_feature_enabled('use_queue_system')
+              or not public.is_feature_enabled('use_new_staleness_check'))
          and exists (
            select 1
              from switchyard.migration_events as e

@@ -261,9 +261,13 @@ begin
       if v_breach is not null then
         v_broken := v_broken || v_type.data_type;
       end if;
-    exception when others then
+    -- The statement timeout of the cron job too, which comes once: what is left goes without.
+    exception when others or query_canceled then
       perform switchyard.record_event(
         'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate), 0, null, v_type.data_type);
+      perform switchyard.open_alert(
+        'guard_failed', 'critical', v_type.data_type,
+        format('"%s" could not be looked at: %s', v_type.data_type, sqlerrm));
       return query select v_type.data_type, format('failed: %s', sqlerrm);
     end;
   end loop;
@@ -283,7 +287,7 @@ begin
         -- Somebody may have moved it before the lock was had; then the breach is not of this stage.
         v_breach := switchyard.look_at_type(v_type.data_type);
         v_action := case when v_breach is not null then switchyard.answer_breach(v_type.data_type, v_breach) end;
-      exception when others then
+      exception when others or query_canceled then
         v_action := format('failed: %s', sqlerrm);
         perform switchyard.record_event(
           'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate), 0, null, v_type.data_type);
@@ -299,7 +303,9 @@ begin
 
   v_resumed := switchyard.watch_queue();
   if v_resumed > 0 then
-    return query select null::text, format('legacy jobs run again, because the queue does not: %s', v_resumed);
+    return query
+      select null::text, format('legacy jobs run again, because %s: %s', case
+               when switchyard.queue_runs() then 'they refresh other data types too' else 'the queue does not' end, v_resumed);
   end if;
 
   -- What was queued, or locked, in the moment in which its type was rolled back.

@@ -1,6 +1,6 @@
 -- What an UPDATE of flags does, whichever rows it has and in whatever order.
 begin;
-select plan(25);
+select plan(31);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -79,6 +79,22 @@ select is(
   'all off at once: every legacy job runs');
 select is_empty($$select data_type from public.data_type_registry_v2 where stage in ('live', 'retired')$$, '… and no type is live');
 select is(pg_temp.own_jobs(), 'paused', '… and no v2 cron job is active');
+
+-- Off, of a type whose flag was off already.
+select switchyard.set_stage('profile', 'canary'), switchyard.set_stage('quote', 'shadow');
+update public.feature_flags set metadata = '{"symbols": ["AAPL"]}' where flag_name = 'use_queue_for_profile';
+select is((select stage from public.data_type_registry_v2 where data_type = 'profile'), 'canary', 'who writes the symbols of a canary leaves it one');
+insert into public.api_call_queue_v2 (symbol, data_type) values ('FM-1', 'profile');
+select pg_temp.set_flag('use_queue_for_profile', false);
+select is((select stage from public.data_type_registry_v2 where data_type = 'profile'), 'legacy', 'use_queue_for_X off takes a canary back');
+select is_empty($$select 1 from public.api_call_queue_v2 where symbol = 'FM-1' and finished_at = 'infinity'$$, '… and cancels its jobs');
+select results_eq(
+  $$select from_stage, to_stage, reason from switchyard.migration_events order by id desc limit 1$$,
+  $$values ('canary', 'legacy', 'use_queue_for_profile was turned off')$$, '… which is written down');
+select pg_temp.set_flag('use_queue_for_profile', false);
+select is((select from_stage from switchyard.migration_events order by id desc limit 1), 'canary', '… and in legacy nothing more happens');
+update public.feature_flags set enabled = false;
+select is((select stage from public.data_type_registry_v2 where data_type = 'quote'), 'legacy', 'all off takes what is in shadow too');
 
 -- As programs write flags.
 select lives_ok(

@@ -1,6 +1,6 @@
 -- Legacy jobs that are held and made into something else under their own name: that name refreshes nothing.
 begin;
-select plan(38);
+select plan(46);
 
 create function pg_temp.jobs(p_like text) returns text language sql as $$
   select string_agg(format('%s %s %s', regexp_replace(jobname, '\d+$', 'N'), case when active then 'active' else 'paused' end,
@@ -70,6 +70,16 @@ select is(pg_temp.jobs('daily-fetch-exchange-rates%'), 'daily-fetch-exchange-rat
   'one that was made again as something else takes no place');
 select is(pg_temp.note('exchange-rates'), 'scheduled anew: somebody had removed it; it has the id N now', '… which is reported');
 
+-- As long a name as pg_cron 1.4 keeps.
+select cron.unschedule('daily-fetch-fmp-exchange-variants');
+select cron.schedule(repeat('v', 63), '0 4 * * *', 'select net.http_post(''http://x/functions/v1/fetch-fmp-exchange-variants'')');
+select switchyard.set_stage('exchange-variants', 'live');
+select cron.schedule(repeat('v', 63), '5 5 * * *', 'select 1');
+select switchyard.set_stage('exchange-variants', 'legacy');
+select is((select schedule || ' ' || command from cron.job where jobname = repeat('v', 63)), '5 5 * * * select 1', 'what was put under a long name is left alone');
+select results_eq($$select schedule, active from cron.job where jobname ~ '^v{5,}-restored-\d+$'$$, $$values ('0 4 * * *', true)$$, '… and what it did comes back beside it');
+select is(pg_temp.refreshed_by('exchange-variants'), 'legacy jobs', '… and refreshes the type');
+
 -- Its name forgotten by the registry too.
 select switchyard.set_stage('grades-historical', 'live');
 select cron.alter_job(pg_temp.id('monthly-fetch-fmp-grades-historical'), command := 'select 1');
@@ -124,7 +134,15 @@ select switchyard.set_stage('revenue-segmentation', 'live');
 select is(pg_temp.jobs('wrapper%'), 'wrapper paused select public.pull_some(), wrapper-restored-N paused select public.pull_all() /* an hour later */',
   '… so that it rests again');
 select switchyard.set_stage('revenue-segmentation', 'legacy');
-select is(switchyard.listed_name('wrapper-restored-1-restored-22') || ' ' || switchyard.listed_name('a-restored-job'), 'wrapper a-restored-job', '… by its own name');
+select is(switchyard.restored_name('wrapper-restored-1', '22') || ' ' || switchyard.restored_name('a-restored-job', '3'),
+  'wrapper-restored-22 a-restored-job-restored-3', 'a restored name ends with one number');
+select is(switchyard.restored_name(repeat('n', 63), '7') || ' ' || switchyard.restored_name(repeat('ü', 40), '123'),
+  repeat('n', 52) || '-restored-7 ' || repeat('ü', 25) || '-restored-123', '… and is no longer than pg_cron 1.4 keeps');
+select ok(switchyard.is_listed('wrapper-restored-22', '{other,wrapper}'), '… and is known by the name it comes from');
+select ok(switchyard.is_listed(repeat('n', 52) || '-restored-7', array[repeat('n', 63)]), '… however long that was');
+select ok(switchyard.is_listed('a-restored-3', '{a-restored-3}'), 'a listed name may look like one');
+select ok(not switchyard.is_listed('wrapper-restored', '{wrapper}') and not switchyard.is_listed('wrappers-restored-1', '{wrapper}')
+          and not coalesce(switchyard.is_listed(null, '{wrapper}'), false), 'no other name is listed');
 select results_eq($$select active, command from switchyard.lock_cron_job(pg_temp.id('wrapper'))$$, $$values (false, 'select public.pull_some()')$$,
   'a job is read once it is locked');
 select is((select jobid from switchyard.lock_cron_job(-1)), null::bigint, '… and one that is gone is none');

@@ -1,6 +1,6 @@
 -- The guard: what breaks a gate in canary and live goes back by itself.
 begin;
-select plan(45);
+select plan(50);
 
 create function pg_temp.finish(p_data_type text, p_count integer, p_status text, p_ago interval default '0') returns void language sql as $$
   insert into switchyard.job_outcomes (data_type, finished_at, completed, failed)
@@ -159,6 +159,26 @@ select is((select count(*) from switchyard.alerts where rule = 'cron_job_rests' 
 update public.feature_flags set enabled = true where flag_name = 'use_new_staleness_check';
 select is(pg_temp.guard(), null, 'the guard runs again');
 select is((select count(*) from switchyard.alerts where rule = 'cron_job_rests' and resolved_at is null), 0::bigint, '… and the alert is resolved');
+
+-- A statement timeout, which no handler of others catches.
+update switchyard.settings set value = '0' where name = 'freshness_sampling';
+delete from switchyard.alerts;
+select pg_temp.put('shares-float', 'live');
+select pg_temp.finish('profile', 10, 'failed'), pg_temp.finish('shares-float', 10, 'failed');
+create function pg_temp.wait_long() returns trigger language plpgsql as $$begin perform pg_sleep(100); return new; end$$;
+create trigger wait_long before update of stage on public.data_type_registry_v2
+  for each row when (old.data_type = 'profile') execute function pg_temp.wait_long();
+create temp table done (data_type text, action text);
+set local statement_timeout = '10s';
+insert into done select data_type, action from public.guard_migrations_v2();
+set local statement_timeout = 0;
+drop trigger wait_long on public.data_type_registry_v2;
+select is((select action from done where data_type = 'profile'), 'failed: canceling statement due to statement timeout', 'a rollback that takes too long is given up');
+select matches((select message from switchyard.alerts where rule = 'rollback_failed' and severity = 'critical' and data_type = 'profile' and resolved_at is null),
+  '^"profile" breaks a gate \(error_rate: .*\) and could not be rolled back: canceling statement due to statement timeout$', '… with a critical alert');
+select is(pg_temp.stage('shares-float'), 'legacy', '… and the next type goes back all the same');
+select matches(pg_temp.guard(), '^profile rolled back from live', '… as this one does a minute later');
+select is((select count(*) from switchyard.alerts where rule = 'rollback_failed' and resolved_at is null), 0::bigint, '… which closes the alert');
 
 select * from finish();
 rollback;

@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(55);
+select plan(60);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -33,7 +33,7 @@ select results_eq('select problem from switchyard.cron_job_problems()', $$values
 select is(switchyard.watch_queue(), 1, '… and the legacy job takes over');
 select is(pg_temp.legacy(), true, '… which runs again');
 select matches((select message from switchyard.alerts where rule = 'queue_rests' and severity = 'critical' and resolved_at is null),
-  '^The queue does not run: "invoke-queue-processor-v2" is not there\. .* run select switchyard\.schedule_cron_jobs\(\), or switch use_queue_system off and on$',
+  '^The queue does not run: "invoke-queue-processor-v2" is not there\. .* run select switchyard\.schedule_cron_jobs\(\)$',
   '… with a critical alert that says what to do');
 select switchyard.watch_queue();
 select is((select count(*) from switchyard.alerts where rule = 'queue_rests' and resolved_at is null), 1::bigint, '… which stays open');
@@ -45,6 +45,21 @@ select switchyard.schedule_cron_jobs();
 select is((select count(*) from switchyard.migration_events where reason = 'The cron jobs of Switchyard were scheduled anew'), 4::bigint, '… a second time is none');
 select switchyard.watch_queue();
 select is((select count(*) from switchyard.alerts where resolved_at is null), 0::bigint, '… and the alerts are resolved');
+
+-- A job that was changed is not mended by switching it off and on.
+select pg_temp.alter('invoke-queue-processor-v2', p_schedule := '*/2 * * * *');
+select is(switchyard.watch_queue(), 1, 'with another schedule the legacy job takes over');
+update switchyard.alerts set opened_at = opened_at - interval '1 minute';
+update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+select switchyard.watch_queue();
+select is((select count(*) from switchyard.alerts where rule = 'queue_rests' and resolved_at is null), 1::bigint, 'the alert stays open while it does not run');
+update public.feature_flags set enabled = false where flag_name = 'use_queue_system';
+select switchyard.watch_queue();
+select is((select count(*) from switchyard.alerts where rule = 'queue_rests' and resolved_at is null), 0::bigint, '… unless it was switched off');
+update public.feature_flags set enabled = true where flag_name = 'use_queue_system';
+select switchyard.schedule_cron_jobs();
+select is(pg_temp.legacy(), false, 'scheduled anew it runs');
 
 -- What the list lacks would be taken to run.
 select throws_ok($$delete from switchyard.cron_jobs where job_name = 'invoke-queue-processor-v2'$$, 'SY028',
@@ -128,7 +143,7 @@ select cron.alter_job(jobid, command := command || '; select net.http_post(''/fu
   from cron.job where jobname = 'daily-fetch-fmp-ratios-ttm';
 select cron.unschedule('daily-fetch-fmp-exchange-variants');
 select is((select refreshed_by from public.migration_status_v2 where data_type = 'exchange-variants'), 'nobody', 'a held job that was made to refresh another type does not');
-select is(switchyard.watch_queue(), 1, '… until the guard looks');
+select is((select action from public.guard_migrations_v2() where data_type is null), 'legacy jobs run again, because they refresh other data types too: 1', '… until the guard looks');
 select is((select refreshed_by from public.migration_status_v2 where data_type = 'exchange-variants'), 'legacy jobs', '… which brings it back');
 select is((select count(*) from switchyard.alerts where rule = 'queue_rests' and resolved_at is null), 0::bigint, '… and the queue runs on');
 select switchyard.set_stage('ratios-ttm', 'legacy');
@@ -165,6 +180,7 @@ select switchyard.resolve_alerts(array(select id from switchyard.alerts where ru
 select is((select note from switchyard.alerts where rule = 'breach'), 'seen', '… once');
 select is(switchyard.try_lock_migration(), true, 'the lock of the moves is free');
 select is((select who from switchyard.migration_holder()), null, '… for no other session holds it');
+select matches(switchyard.session_in_words(pg_backend_pid()), '^session \d+ \(postgres[^)]*\): active for \d+ s$', 'a session as people say it');
 
 select * from finish();
 rollback;

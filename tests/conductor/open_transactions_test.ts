@@ -43,6 +43,45 @@ Deno.test("somebody's open transaction", (test) =>
         assert.equal((await alerts(sql, "migration_locked")).length, 0, "and resolves its alert");
       });
 
+      await test.step("that pauses a type is named to who rolls it back, and to who waits behind that", async () => {
+        await sql`select switchyard.set_stage('profile', 'live', 'test')`;
+        const [held] = await other`select pg_backend_pid() as pid`;
+        await other`begin`;
+        await other`select public.pause_data_type_v2('profile')`;
+        const told: string[] = [];
+        const tell = ({ message, hint }: postgres.Notice) => {
+          told.push(`${message} | ${hint}`);
+        };
+        const sessions = [1, 2].map(() => postgres(stack.databaseUrl, { max: 1, onnotice: tell }));
+        try {
+          const rollback = sessions[0]!`select * from public.rollback_migration_v2('profile')`
+            .execute();
+          await eventually("a notice", async () => await told.length === 1 || undefined);
+          const flag = sessions[1]!`update public.feature_flags set metadata = '{"a": 2}'
+                                     where flag_name = 'use_presence_tracking'`.execute();
+          await eventually("another one", async () => await told.length === 2 || undefined);
+          const session = `session ${
+            held!.pid
+          } \\(postgres, forgotten\\): idle in transaction for \\d+ s`;
+          const end = `If it was forgotten: select pg_terminate_backend\\(${held!.pid}\\)$`;
+          assert.match(
+            told[0]!,
+            new RegExp(`^Waiting for .* changes data type "profile", of ${session} \\| ${end}`),
+          );
+          assert.match(
+            told[1]!,
+            new RegExp(
+              `^Waiting for .* changes flags or stages, of ${session}, for which session \\d+ waits \\| ${end}`,
+            ),
+          );
+          await other`rollback`;
+          await Promise.all([rollback, flag]);
+        } finally {
+          await Promise.all(sessions.map((own) => own.end()));
+        }
+        assert.equal(await isActive(sql), true);
+      });
+
       await test.step("that resolves an alert does not keep a type from going back", async () => {
         await sql`update switchyard.alerts set resolved_at = null, opened_at = now()
                    where rule = 'automatic_rollback' and data_type = 'profile'`;
@@ -90,7 +129,7 @@ Deno.test("somebody's open transaction", (test) =>
         );
         assert.match(
           done.find(({ data_type }) => data_type === "profile")!.action,
-          /^failed: .*lock timeout/,
+          /^failed: .*lock timeout|^failed: Cannot change data type "profile"/,
         );
         assert.equal((await alerts(sql, "rollback_failed")).length, 1);
         assert.equal((await alerts(sql, "guard_failed")).length, 1);

@@ -42,3 +42,28 @@ Deno.test("a session that knew the queue nearly empty claims and settles as well
       await own.end();
     }
   }));
+
+Deno.test("a data type goes back as fast when the statistics know an empty queue", () =>
+  withStack({ cron: false, net: false }, async ({ stack }) => {
+    const own = postgres(stack.databaseUrl, { max: 1, onnotice: () => {} });
+    const jobs = 60_000;
+    const enqueue = () =>
+      own`select switchyard.enqueue_jobs(
+            array_agg('P' || n), array_agg('quote'::text), array_agg(1000), 'demand')
+            from generate_series(1, ${jobs}::int) as n`;
+    try {
+      await own`select switchyard.set_stage('quote', 'live')`;
+      await enqueue();
+      await own`insert into public.api_call_queue_v2 (symbol, data_type) values ('P0', 'quote')`;
+      await own`delete from public.api_call_queue_v2 where finished_at = 'infinity' and symbol <> 'P0'`;
+      await own`vacuum analyze switchyard.api_call_queue_v2_live`;
+      await enqueue();
+      // A loop over the whole queue for each job takes most of a minute.
+      await own`set statement_timeout = '15s'`;
+      const [rolledBack] =
+        await own`select cancelled_jobs from public.rollback_migration_v2('quote')`;
+      assert.equal(rolledBack!.cancelled_jobs, jobs + 1);
+    } finally {
+      await own.end();
+    }
+  }));

@@ -428,6 +428,14 @@ Deno.test("finalize refuses, and writes nothing, while anything stands in its wa
     await commit(folder);
     const { mentions } = await finalize("--dry-run");
     assert.deepEqual(mentions, [{ path: "mine.ts", count: 1 }]);
+
+    await sql`select rollback_migration_v2(data_type, 'test') from data_type_registry_v2`;
+    await sql`update data_type_registry_v2 set covers = null, depends_on = null`;
+    await sql`delete from data_type_registry_v2`;
+    assert.match(
+      await fail(yard(["finalize", ...options])),
+      /Cannot finalize: no data type is registered/,
+    );
   }));
 
 Deno.test("a repository without Switchyard, or finalized, is told so", () =>

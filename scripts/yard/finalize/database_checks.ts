@@ -3,11 +3,16 @@ import { RefusedError } from "../command.ts";
 import type { Own } from "../uninstall/own_objects.ts";
 import { renamedObject, type SuffixedNames } from "./names.ts";
 
-/** Throws {@linkcode RefusedError} while a data type is not retired. */
+/** Throws {@linkcode RefusedError} while a data type is not retired, and where there is none. */
 export async function refuseUnretired(sql: Sql): Promise<void> {
-  const rows = await sql<{ dataType: string; stage: string }[]>`
-    select data_type as "dataType", stage from public.data_type_registry_v2
-     where stage <> 'retired' order by data_type`;
+  const all = await sql<{ dataType: string; stage: string }[]>`
+    select data_type as "dataType", stage from public.data_type_registry_v2 order by data_type`;
+  if (all.length === 0) {
+    throw new RefusedError("Cannot finalize: no data type is registered, so that none was moved", {
+      next: "npm run yard -- discover",
+    });
+  }
+  const rows = all.filter(({ stage }) => stage !== "retired");
   if (rows.length === 0) return;
   throw new RefusedError(`Cannot finalize: ${rows.length} data types are not retired`, {
     detail: rows.map(({ dataType, stage }) => `${dataType} is in ${stage}`).join("\n"),
