@@ -53,7 +53,7 @@ const keepsLimit = (limit: number) =>
       await eventually(
         "a window and a half of calls",
         () => Promise.resolve(stack.simulator!.calls >= limit * 1.5 ? true : undefined),
-        180_000,
+        600_000,
       );
       shutdown.abort();
       const reports = await Promise.all(runs);
