@@ -344,10 +344,18 @@ as $$
            select 1
              from pg_catalog.pg_depend as d
             where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+      union
+      -- Of the platform's own functions most that stand in a cron command do something, and none lies in the
+      -- search path; those of auth and some of storage and realtime only tell.
+      select format('%I.%I()', c.schema_name, c.name)
+        from call as c
+       where c.schema_name in ('cron', 'graphql', 'pgmq', 'realtime', 'storage', 'vault')
+         and c.schema_name || '.' || c.name not in (
+           'realtime.topic', 'storage.extension', 'storage.filename', 'storage.foldername')
     ) as found
 $$;
 comment on function switchyard.other_calls(text) is
-  'What a cron command calls besides Edge Functions that its URLs spell out: SQL functions that may write (volatile ones, outside of the platform''s schemas), by their names, and HTTP calls to other addresses.';
+  'What a cron command calls besides Edge Functions that its URLs spell out: SQL functions that may write (volatile ones that are no extension''s), by their names, functions of cron, pgmq, storage and other schemas of the platform, and HTTP calls to other addresses.';
 
 create function switchyard.other_work_of(p_job_name text, p_command text)
 returns text[]

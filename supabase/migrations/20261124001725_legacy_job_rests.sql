@@ -40,18 +40,30 @@ set search_path = ''
 as $$
 declare
   v_job cron.job;
+  v_timeout text := current_setting('lock_timeout');
 begin
   select j.* into v_job from cron.job as j where j.jobid = p_job_id;
-  if v_job.username = current_user then
-    -- Changes nothing, but waits for a change that somebody has not committed yet.
-    perform cron.alter_job(job_id := p_job_id, database := v_job.database);
-    select j.* into v_job from cron.job as j where j.jobid = p_job_id;
+  if v_job.username is distinct from current_user then
+    return v_job;
   end if;
+  -- Changes nothing, but waits for a change that somebody has not committed yet.
+  begin
+    if v_timeout = '0' then
+      perform set_config('lock_timeout', '1s', true);
+    end if;
+    perform cron.alter_job(job_id := p_job_id, database := v_job.database);
+    perform set_config('lock_timeout', v_timeout, true);
+  exception when lock_not_available then
+    perform switchyard.tell_of_writers(
+      format('cron job %s', coalesce('"' || v_job.jobname || '"', p_job_id::text)), 'cron.job', v_timeout = '0');
+    perform cron.alter_job(job_id := p_job_id, database := v_job.database);
+  end;
+  select j.* into v_job from cron.job as j where j.jobid = p_job_id;
   return v_job;
 end
 $$;
 comment on function switchyard.lock_cron_job(bigint) is
-  'A cron job as it is, locked until the transaction ends when it is this role''s; null columns when it is gone.';
+  'A cron job as it is, locked until the transaction ends when it is this role''s; null columns when it is gone. Who has to wait for it gets a notice; under a lock_timeout that passes it is lock_not_available.';
 
 create function switchyard.save_cron_job(p_job_id bigint, p_data_types text[])
 returns bigint

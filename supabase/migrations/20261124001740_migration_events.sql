@@ -38,21 +38,6 @@ as $$
 $$;
 comment on function switchyard.migration_key() is 'Key of the advisory lock that switchyard.lock_migration takes.';
 
-create function switchyard.session_in_words(p_pid integer)
-returns text
-language sql
-stable
-set search_path = ''
-as $$
-  select format('session %s (%s): %s for %s s', p.pid,
-           concat_ws(', ', a.usename, nullif(a.application_name, '')), coalesce(a.state, 'active'),
-           coalesce(round(extract(epoch from clock_timestamp() - a.xact_start)), 0))
-    from (select p_pid as pid) as p
-    left join pg_catalog.pg_stat_activity as a on a.pid = p.pid
-$$;
-comment on function switchyard.session_in_words(integer) is
-  'A session as people say it: session 4711 (postgres, psql): idle in transaction for 12 s.';
-
 create function switchyard.migration_holder(out pid integer, out who text)
 language sql
 stable
@@ -230,7 +215,6 @@ grant select on table switchyard.migration_events to service_role;
 
 revoke all on function
   switchyard.migration_key(),
-  switchyard.session_in_words(integer),
   switchyard.migration_holder(),
   switchyard.lock_migration(),
   switchyard.try_lock_migration(),

@@ -29,6 +29,14 @@ declare
   v_cancelled integer;
 begin
   delete from switchyard.missing_parents as m where m.data_type = p_data_type;
+  -- The guard asks each minute for every type in legacy, which hardly ever has any.
+  if not exists (
+    select 1
+      from switchyard.api_call_queue_v2_live as q
+     where q.data_type = p_data_type and q.status = 'pending' and (p_manual_too or q.source <> 'manual'))
+  then
+    return 0;
+  end if;
   -- Nothing is waited for: the way back must not hang on, or deadlock with, a claim or an enqueue. A job
   -- that is locked is being claimed, and then writes nothing, or is left for guard_migrations_v2.
   -- What was never tried leaves nothing behind: a hundred thousand rows of history would say no more
@@ -81,35 +89,17 @@ set search_path = ''
 as $$
 declare
   v_timeout text := current_setting('lock_timeout');
-  v_who text;
-  v_pid integer;
 begin
   begin
-    if v_timeout in ('0', '0ms') then
+    if v_timeout = '0' then
       perform set_config('lock_timeout', '1s', true);
     end if;
     perform 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type for no key update;
     perform set_config('lock_timeout', v_timeout, true);
     return;
   exception when lock_not_available then
-    -- Which of these holds the row cannot be seen from here; hardly ever is there more than one.
-    select string_agg(switchyard.session_in_words(l.pid), '; ' order by a.xact_start),
-           (array_agg(l.pid order by a.xact_start))[1]
-      into v_who, v_pid
-      from pg_catalog.pg_locks as l
-      left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-     where l.locktype = 'relation' and l.granted and l.mode = 'RowExclusiveLock'
-       and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
-       and l.relation = 'public.data_type_registry_v2'::regclass
-       and l.pid <> pg_backend_pid();
-    if v_timeout not in ('0', '0ms') then
-      raise exception 'Cannot change data type "%": it is held by %', p_data_type, coalesce(v_who, 'another session')
-        using errcode = 'lock_not_available',
-              hint = format('If it was forgotten: select pg_terminate_backend(%s)', v_pid);
-    end if;
-    raise notice 'Waiting for the end of a transaction that changes data type "%", of %',
-      p_data_type, coalesce(v_who, 'another session')
-      using hint = format('If it was forgotten: select pg_terminate_backend(%s)', v_pid);
+    perform switchyard.tell_of_writers(
+      format('data type "%s"', p_data_type), 'public.data_type_registry_v2', v_timeout = '0');
   end;
   perform 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type for no key update;
 end

@@ -71,6 +71,7 @@ begin
      where c.username = current_user and c.active <> wanted.active
      order by j.job_name
   loop
+    perform switchyard.lock_cron_job(v_job_id);
     perform cron.alter_job(job_id := v_job_id, active := v_active);
     v_changed := v_changed + 1;
   end loop;

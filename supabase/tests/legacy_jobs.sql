@@ -1,6 +1,6 @@
 -- How legacy cron jobs are found, and which are left alone.
 begin;
-select plan(61);
+select plan(62);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -145,6 +145,8 @@ select is(switchyard.other_calls($c$select Public . Pull_reviews ( ); select pul
   '{public.pull_reviews()}'::text[], 'a function that may write is');
 select is(switchyard.other_calls($c$select net.http_post('https://a.b/functions/v1/fetch-a'), net.http_get('https://ping.example.org')$c$),
   array['an HTTP call'], 'so is a call to another address');
+select is(switchyard.other_calls($c$select pgmq.send('q', '{}'), "cron" . Unschedule('x'), storage.filename('a/b'), 'vault.create_secret()', auth.uid()$c$),
+  '{cron.unschedule(),pgmq.send()}'::text[], '… and one of a function of the platform that does more than tell');
 select is(switchyard.other_work_of('x', pg_temp.call('fetch-fmp-profiles') || '; select public.pull_reviews()'),
   '{public.pull_reviews()}'::text[], '… of a job that no data type lists by name');
 select is(array(select switchyard.function_urls($c$'/functions/v1/a' '/functions/v1/' || 'b' '/functions/v1/a'$c$)), '{a,b,a}'::text[],

@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(60);
+select plan(63);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -180,6 +180,10 @@ select switchyard.resolve_alerts(array(select id from switchyard.alerts where ru
 select is((select note from switchyard.alerts where rule = 'breach'), 'seen', '… once');
 select is(switchyard.try_lock_migration(), true, 'the lock of the moves is free');
 select is((select who from switchyard.migration_holder()), null, '… for no other session holds it');
+select is((select who from switchyard.other_writers('public.data_type_registry_v2')), null, '… or writes the registry');
+select throws_ok($$select switchyard.tell_of_writers('cron job "x"', 'cron.job', false)$$, '55P03', 'Cannot change cron job "x": it is held by another session',
+  'who may not wait is told by an error');
+select lives_ok($$select switchyard.tell_of_writers('cron job "x"', 'cron.job', true)$$, '… who may by a notice');
 select matches(switchyard.session_in_words(pg_backend_pid()), '^session \d+ \(postgres[^)]*\): active for \d+ s$', 'a session as people say it');
 
 select * from finish();

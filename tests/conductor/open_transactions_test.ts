@@ -129,7 +129,7 @@ Deno.test("somebody's open transaction", (test) =>
         );
         assert.match(
           done.find(({ data_type }) => data_type === "profile")!.action,
-          /^failed: .*lock timeout|^failed: Cannot change data type "profile"/,
+          /^failed: Cannot change cron job "hourly-fetch-fmp-profiles": it is held by session \d+ \(postgres, forgotten\)/,
         );
         assert.equal((await alerts(sql, "rollback_failed")).length, 1);
         assert.equal((await alerts(sql, "guard_failed")).length, 1);
@@ -160,11 +160,20 @@ Deno.test("somebody's open transaction", (test) =>
       await test.step("that pauses a job is waited for, and the job stays paused", async () => {
         await other`begin`;
         await other`select cron.alter_job(jobid, active := false) from cron.job where jobname = ${JOB}`;
-        const moved = sql`select switchyard.set_stage('profile', 'live', 'test')`;
-        moved.catch(() => {});
-        await waitingForOther(stack.databaseUrl);
+        const told: string[] = [];
+        const own = postgres(stack.databaseUrl, {
+          max: 1,
+          onnotice: ({ message }) => told.push(message!),
+        });
+        const moved = own`select switchyard.set_stage('profile', 'live', 'test')`.execute();
+        await eventually("a notice", async () => await told.length > 0 || undefined);
+        assert.match(
+          told[0]!,
+          /^Waiting for .* changes cron job "hourly-fetch-fmp-profiles", of session \d+ \(postgres, forgotten\)/,
+        );
         await other`commit`;
         await moved;
+        await own.end();
         const [saved] = await sql`
           select found_active from switchyard.saved_cron_jobs where job_name = ${JOB} and released_at is null`;
         assert.equal(saved!.found_active, false);

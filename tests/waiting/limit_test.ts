@@ -37,7 +37,7 @@ const keepsLimit = (limit: number) =>
         ["FMP_BASE_URL", stack.fmpUrl],
       ]);
       const shutdown = new AbortController();
-      const runs = Array.from({ length: 4 }, async () => {
+      const process = async () => {
         const queue = createQueueClient({ url: stack.apiUrl, key: stack.keys.secretKey });
         const runId = crypto.randomUUID();
         await queue.startRun(runId, false, { until: Date.now() + 10_000 });
@@ -49,6 +49,12 @@ const keepsLimit = (limit: number) =>
           lingerMs: 120_000,
           signal: shutdown.signal,
         });
+      };
+      // A run that has used its time is followed by another, as cron has it.
+      const runs = Array.from({ length: 4 }, async () => {
+        const reports = [];
+        while (!shutdown.signal.aborted) reports.push(await process());
+        return reports;
       });
       await eventually(
         "a window and a half of calls",
@@ -61,7 +67,10 @@ const keepsLimit = (limit: number) =>
       assert.equal(stack.simulator!.violations, 0);
       const statuses = new Set(stack.simulator!.ledger.map(({ status }) => status));
       assert.deepEqual([...statuses], [200]);
-      assert.ok(reports.filter(({ jobs }) => jobs.completed > 0).length > 1, "several took part");
+      assert.ok(
+        reports.filter((own) => own.some(({ jobs }) => jobs.completed > 0)).length > 1,
+        "several took part",
+      );
       const [books] = await sql`select sum(calls)::int as calls from public.api_data_usage_v2`;
       assert.equal(books!.calls, stack.simulator!.calls, "the books agree with the vendor's");
     },

@@ -86,6 +86,7 @@ Deno.test("discover and the database read commands alike", () =>
       `do $d$ begin -- drop it\n  insert into t values ('--', ${url}); perform net.http_get(${url}); end $d$`,
       `select net.http_post($$https://a.functions.supabase.co/fetch-b$$) from "update" for no key update`,
       `select net.http_post('https://a.b/functions/v1/' || 'fetch-c'), public.pull_reviews(), service_key()`,
+      `select net.http_get(${url}), "Cron" . schedule('a', '* * * * *', 'b'), pgmq.send('q', '{}'), storage.filename('a/b'), vault.create_secret('x'), now()`,
       `select net.http_get('https://a.b/functions/v1/fetch-d'), extensions.http_get('https://ping.example.org'); select pull_reviews()`,
     ];
     const { sqlFunctions } = await readCatalog(sql, () => {});

@@ -112,10 +112,20 @@ export function otherStatements(command: string): string[] {
   return [...new Set([...code.matchAll(STATEMENT)].map(([word]) => word.toUpperCase()))].sort();
 }
 
+/** A call of a function of the platform that does more than tell. */
+const PLATFORM_CALL =
+  /(?<![\w."])"?(cron|graphql|pgmq|realtime|storage|vault)"?\s*\.\s*"?(\w+)"?\s*\(/gi;
+const TELLING_FUNCTIONS = new Set([
+  "realtime.topic()",
+  "storage.extension()",
+  "storage.filename()",
+  "storage.foldername()",
+]);
+
 /**
  * What a command calls besides Edge Functions that its URLs spell out, as `switchyard.other_calls` finds
- * it: SQL functions that may write, but for the one through which it calls an Edge Function, and HTTP
- * calls to other addresses.
+ * it: SQL functions that may write, but for the one through which it calls an Edge Function, functions of
+ * the platform, and HTTP calls to other addresses.
  */
 export function otherCalls(
   command: string,
@@ -128,10 +138,13 @@ export function otherCalls(
     candidate.isVolatile && `${candidate.schema}.${candidate.name}` !== through &&
     callOf(candidate).test(code)
   ).map(({ schema, name }) => `${schema}.${name}()`);
+  const ofPlatform = [...code.matchAll(PLATFORM_CALL)]
+    .map(([, schema, name]) => `${schema}.${name}()`.toLowerCase())
+    .filter((call) => !TELLING_FUNCTIONS.has(call));
   const calls = code.match(HTTP_CALL)?.length ?? 0;
   return [
     ...(calls > functionUrls(text).length ? ["an HTTP call"] : []),
-    ...new Set(called),
+    ...new Set([...called, ...ofPlatform]),
   ].sort();
 }
 
