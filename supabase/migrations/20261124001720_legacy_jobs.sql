@@ -65,6 +65,11 @@ as $$
 declare
   v_held text;
 begin
+  if tg_op = 'UPDATE' then
+    raise exception 'Cannot change whether cron job "%" refreshes data types', old.job_name
+      using errcode = 'SY028',
+            hint = 'The queue runs while all that refresh do; set schedule alone, and run select switchyard.schedule_cron_jobs()';
+  end if;
   if tg_table_name = 'cron_jobs' then
     raise exception 'Cannot delete cron jobs of Switchyard from their list%',
       case when tg_op = 'DELETE' then format(': "%s"', old.job_name) else '' end
@@ -97,6 +102,12 @@ create trigger keep_all_saved_jobs
 create trigger keep_cron_job
   before delete on switchyard.cron_jobs
   for each row execute function switchyard.keep_cron_rows();
+
+create trigger keep_refreshing_cron_job
+  before update of refreshes on switchyard.cron_jobs
+  for each row
+  when (old.refreshes <> new.refreshes)
+  execute function switchyard.keep_cron_rows();
 
 create trigger keep_all_cron_jobs
   before truncate on switchyard.cron_jobs

@@ -110,6 +110,7 @@ as $$
 declare
   v_job_id bigint;
   v_job_name text := p_save.job_name;
+  v_number bigint := p_save.id;
 begin
   if v_job_name is null then
     v_job_id := cron.schedule(p_save.schedule, p_save.command);
@@ -117,9 +118,10 @@ begin
     return v_job_id;
   end if;
   -- cron.schedule under a name that is taken would overwrite what somebody else has put there.
-  if exists (select 1 from cron.job as j where j.jobname::text = v_job_name and j.username = current_user) then
-    v_job_name := switchyard.restored_name(v_job_name, p_save.id::text);
-  end if;
+  while exists (select 1 from cron.job as j where j.jobname::text = v_job_name and j.username = current_user) loop
+    v_job_name := switchyard.restored_name(p_save.job_name, v_number::text);
+    v_number := v_number + 1;
+  end loop;
   return cron.schedule_in_database(
     v_job_name, p_save.schedule, p_save.command, p_save.database, null, p_active);
 end

@@ -106,11 +106,18 @@ volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_data_type text;
+  v_stage text;
 begin
-  perform switchyard.set_stage(
-            r.data_type, 'legacy', format('%s was turned off', new.flag_name))
-     from public.data_type_registry_v2 as r
-    where 'use_queue_for_' || r.data_type = new.flag_name and r.stage in ('shadow', 'canary');
+  select r.data_type, r.stage into v_data_type, v_stage
+    from public.data_type_registry_v2 as r
+   where 'use_queue_for_' || r.data_type = new.flag_name and r.stage in ('shadow', 'canary');
+  if found then
+    perform switchyard.set_stage(v_data_type, 'legacy', format('%s was turned off', new.flag_name));
+    raise notice '"%" goes from % to legacy: its flag was set to off', v_data_type, v_stage
+      using hint = 'To change metadata alone, leave enabled out of the UPDATE, or of what the upsert sets';
+  end if;
   return null;
 end
 $$;

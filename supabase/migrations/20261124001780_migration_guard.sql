@@ -17,6 +17,8 @@ declare
   v_again integer;
   v_last_failed_at timestamptz;
   v_last_new_at timestamptz;
+  v_failing integer;
+  v_share integer;
 begin
   -- The jobs of the last minutes; of a type that is refreshed seldom at least the last 50, of a day at most. Old
   -- failures alone are no breach: the last one has to be of these minutes.
@@ -35,6 +37,20 @@ begin
   -- A few symbols that always fail are all that is due in a quiet hour: each counts once. Where there are
   -- no more symbols than that, every failure counts.
   if v_failed >= v_least and v_again > 0 and switchyard.share_symbols(p_type, v_least) >= v_least then
+    -- Unless they are many: nobody may have looked when they began to fail.
+    if v_failed > v_most * v_finished and v_last_failed_at > v_since then
+      select count(*) into v_failing
+        from switchyard.refresh_state as s
+       where s.data_type = p_type.data_type and s.consecutive_failures > 0
+         and s.failed_at > switchyard.left_shadow_at(p_type.data_type);
+      v_share := switchyard.share_symbols(
+        p_type, case when v_most > 0 then ceil(v_failing / v_most)::integer + 1 else v_failing end);
+      if v_failing >= v_least and v_failing > v_most * v_share then
+        return format('error_rate: %s (%s of %s symbols go on failing), wanted at most %s',
+                      switchyard.percent(v_failing::numeric / greatest(v_share, 1)), v_failing, v_share,
+                      switchyard.percent(v_most));
+      end if;
+    end if;
     v_failed := v_failed - v_again;
     v_finished := v_finished - v_again;
     v_last_failed_at := v_last_new_at;
@@ -48,7 +64,7 @@ begin
 end
 $$;
 comment on function switchyard.error_breach(public.data_type_registry_v2) is
-  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures. A symbol that goes on failing counts once, unless the share has fewer symbols than breach_least_failures.';
+  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures. A symbol that goes on failing counts once, unless more symbols of the share do than error_rate allows, or the share has fewer than breach_least_failures.';
 
 create function switchyard.freshness_breach(p_type public.data_type_registry_v2)
 returns text

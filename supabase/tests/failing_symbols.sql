@@ -1,9 +1,9 @@
 -- Symbols that go on failing count once for the guard; a vendor that begins to fail counts at once.
 begin;
-select plan(14);
+select plan(16);
 
 delete from public.supported_symbols;
-insert into public.supported_symbols (symbol) select 'FS-' || n from generate_series(1, 100) as n;
+insert into public.supported_symbols (symbol) select 'FS-' || n from generate_series(1, 300) as n;
 update public.data_type_registry_v2 set batch_size = 100, max_attempts = 2 where data_type in ('profile', 'exchange-rates');
 update public.feature_flags set enabled = true where flag_name in ('use_queue_system', 'use_new_staleness_check');
 -- Claims jobs of symbols and settles all, through every attempt.
@@ -41,10 +41,10 @@ select is(switchyard.left_shadow_at('profile'), null, 'the queue has not written
 select pg_temp.enter('profile', 'live');
 select ok(switchyard.left_shadow_at('profile') >= now(), 'now it may');
 
-select pg_temp.settle(1, 95);
+select pg_temp.settle(101, 200), pg_temp.settle(201, 300), pg_temp.settle(1, 95);
 select pg_temp.settle(96, 100, 'retryable');
 select is(pg_temp.told(), '5 failed, 0 again', 'a symbol that fails is counted');
-select is(pg_temp.breach(), 'error_rate: 5.0 % (5 of 100 jobs), wanted at most 2.0 %', '… and five of a hundred are a breach');
+select is(pg_temp.breach(), null, '… and five of three hundred are no breach');
 select pg_temp.later();
 select pg_temp.settle(96, 100, 'retryable');
 select is(pg_temp.told(), '10 failed, 5 again', 'what fails again, with all of its attempts, is told apart');
@@ -52,12 +52,18 @@ select is(pg_temp.breach(), null, '… so that a quiet hour, in which nothing el
 select pg_temp.settle(96, 100, 'permanent');
 select is(pg_temp.told(), '15 failed, 10 again', '… however it fails');
 select pg_temp.settle(91, 100, 'permanent');
-select is(pg_temp.breach(), 'error_rate: 9.5 % (10 of 105 jobs), wanted at most 2.0 %', 'others that begin to fail are one');
+select is(pg_temp.breach(), 'error_rate: 3.3 % (10 of 300 symbols go on failing), wanted at most 2.0 %', 'others that begin to fail are one');
+select pg_temp.later();
+select pg_temp.settle(91, 100, 'permanent');
+select is(pg_temp.breach(), 'error_rate: 3.3 % (10 of 300 symbols go on failing), wanted at most 2.0 %', '… also for who looks late');
+update public.data_type_registry_v2 set gate_settings = '{"error_rate": 0.04}' where data_type = 'profile';
+select is(pg_temp.breach(), null, '… unless as many may fail');
+update public.data_type_registry_v2 set gate_settings = '{}' where data_type = 'profile';
 select pg_temp.settle(96, 100);
 select pg_temp.settle(96, 100, 'retryable', p_attempts := 1);
 select is((select consecutive_failures from switchyard.refresh_state where symbol = 'FS-96' and data_type = 'profile'), 1, 'what has answered in between');
 select pg_temp.settle(96, 100, 'retryable', p_attempts := 1);
-select is(pg_temp.told(), '30 failed, 15 again', '… counts anew');
+select is(pg_temp.told(), '40 failed, 25 again', '… counts anew');
 
 -- A canary that begins again.
 select switchyard.set_stage('profile', 'legacy');

@@ -1,6 +1,6 @@
 -- Legacy jobs that are held and made into something else under their own name: that name refreshes nothing.
 begin;
-select plan(46);
+select plan(48);
 
 create function pg_temp.jobs(p_like text) returns text language sql as $$
   select string_agg(format('%s %s %s', regexp_replace(jobname, '\d+$', 'N'), case when active then 'active' else 'paused' end,
@@ -69,6 +69,16 @@ select switchyard.set_stage('exchange-rates', 'legacy');
 select is(pg_temp.jobs('daily-fetch-exchange-rates%'), 'daily-fetch-exchange-rates active select 1, daily-fetch-exchange-rates-restored-N active calls',
   'one that was made again as something else takes no place');
 select is(pg_temp.note('exchange-rates'), 'scheduled anew: somebody had removed it; it has the id N now', '… which is reported');
+
+-- The restored name taken too.
+select switchyard.set_stage('dividend-history', 'live');
+select cron.schedule('quarterly-fetch-fmp-dividend-history', '0 0 1 1 *', 'select 1');
+select cron.schedule('quarterly-fetch-fmp-dividend-history-restored-' || id, '9 9 * * *', 'select 2')
+  from switchyard.saved_cron_jobs where released_at is null and job_name like 'quarterly-fetch-fmp-dividend%';
+select switchyard.set_stage('dividend-history', 'legacy');
+select is((select string_agg(command, ', ' order by jobid) from cron.job where jobname like 'quarterly-fetch-fmp-dividend%' and command ~ '^select \d'),
+  'select 1, select 2', 'whatever its names are taken by is left alone');
+select is(pg_temp.refreshed_by('dividend-history'), 'legacy jobs', '… and the type is refreshed');
 
 -- As long a name as pg_cron 1.4 keeps.
 select cron.unschedule('daily-fetch-fmp-exchange-variants');

@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(63);
+select plan(64);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -64,6 +64,7 @@ select is(pg_temp.legacy(), false, 'scheduled anew it runs');
 -- What the list lacks would be taken to run.
 select throws_ok($$delete from switchyard.cron_jobs where job_name = 'invoke-queue-processor-v2'$$, 'SY028',
   'Cannot delete cron jobs of Switchyard from their list: "invoke-queue-processor-v2"', 'the list of the cron jobs keeps its rows');
+select throws_ok('update switchyard.cron_jobs set refreshes = false', 'SY028', null, '… and what refreshes in them');
 select throws_ok('truncate switchyard.cron_jobs', 'SY028', 'Cannot delete cron jobs of Switchyard from their list', '… all of them');
 
 -- With one flag alone.
