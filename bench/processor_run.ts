@@ -6,11 +6,7 @@ import { createQueueClient } from "../supabase/functions/_shared/queue_client.ts
 const HALF_AN_HOUR_MS = 30 * 60_000;
 
 /** One run of the real processor in this process, until its queue stays empty or the signal aborts. */
-export async function processOn(
-  stack: Stack,
-  signal: AbortSignal,
-  lingerMs = HALF_AN_HOUR_MS,
-) {
+export async function processOn(stack: Stack, signal: AbortSignal, lingerMs = HALF_AN_HOUR_MS) {
   const queue = createQueueClient({
     url: stack.apiUrl,
     key: stack.keys.secretKey,

@@ -53,28 +53,18 @@ export const batchQuotesBenchmark: Benchmark = {
           );
         }
         const minutes = (done.ended.getTime() - calls[0]!.time) / 60_000;
-        progress(
-          `${formatNumber(done.jobs / minutes)} quotes a minute, ${calls.length} calls`,
-        );
+        progress(`${formatNumber(done.jobs / minutes)} quotes a minute, ${calls.length} calls`);
         return {
           results: [
             alone(
-              {
-                name: "batch-quotes",
-                value: done.jobs / minutes,
-                unit: "quotes/min",
-              },
+              { name: "batch-quotes", value: done.jobs / minutes, unit: "quotes/min" },
               {
                 text: `>= ${LEAST_PER_MINUTE}`,
                 isMet: (value) => value >= LEAST_PER_MINUTE,
               },
             ),
             alone(
-              {
-                name: "batch-quotes/calls",
-                value: calls.length / done.jobs,
-                unit: "calls/quote",
-              },
+              { name: "batch-quotes/calls", value: calls.length / done.jobs, unit: "calls/quote" },
               { text: "<= 0.02", isMet: (value) => value <= 0.02 },
             ),
           ],

@@ -66,18 +66,11 @@ export const rollbackBenchmark: Benchmark = {
     workbench.progress(
       `${inWords(known)} ms; statistics of an empty queue: ${inWords(unknown)} ms`,
     );
-    const target = {
-      text: `<= ${MOST_MS}`,
-      isMet: (value: number) => value <= MOST_MS,
-    };
+    const target = { text: `<= ${MOST_MS}`, isMet: (value: number) => value <= MOST_MS };
     return {
       results: [
         alone({ name: "rollback", value: median(known), unit: "ms" }, target),
-        alone({
-          name: "rollback/old statistics",
-          value: median(unknown),
-          unit: "ms",
-        }, target),
+        alone({ name: "rollback/old statistics", value: median(unknown), unit: "ms" }, target),
       ],
       details: [
         `${formatNumber(jobs)} pending jobs; rounds: ${

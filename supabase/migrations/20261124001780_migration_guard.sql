@@ -44,7 +44,7 @@ begin
        where s.data_type = p_type.data_type and s.consecutive_failures > 0
          and s.failed_at > switchyard.left_shadow_at(p_type.data_type);
       v_share := switchyard.share_symbols(
-        p_type, case when v_most > 0 then ceil(v_failing / v_most)::integer + 1 else v_failing end);
+        p_type, case when v_most > 0 then least(ceil(v_failing / v_most) + 1, 1000000000)::integer else v_failing end);
       if v_failing >= v_least and v_failing > v_most * v_share then
         return format('error_rate: %s (%s of %s symbols go on failing), wanted at most %s',
                       switchyard.percent(v_failing::numeric / greatest(v_share, 1)), v_failing, v_share,
