@@ -6,7 +6,13 @@ import { formatDuration } from "./format.ts";
 import { runDenoTests } from "./test/deno_tests.ts";
 import { runDatabaseTests } from "./test/database_tests.ts";
 import { makeFinalizedCopy } from "./test/finalized_copy.ts";
-import { addCounts, type Counts, formatCounts, noCounts } from "./test/counts.ts";
+import {
+  addResults,
+  formatFailures,
+  formatResults,
+  noResults,
+  type Results,
+} from "./test/results.ts";
 
 const USAGE = `Usage: npm test [-- options] [filter]
 
@@ -57,18 +63,21 @@ async function main(args: string[]): Promise<number> {
       args.filter((arg) => arg !== "--finalized"),
     );
   }
-  let counts: Counts = noCounts();
+  let results: Results = noResults();
   if (!values.deno && filter === undefined) {
-    counts = addCounts(counts, await runDatabaseTests(root));
+    results = addResults(results, await runDatabaseTests(root));
   }
-  if (!values.database) counts = addCounts(counts, await runDenoTests(root, filter));
-  if (counts.passed + counts.failed === 0) {
+  if (!values.database) results = addResults(results, await runDenoTests(root, filter));
+  if (results.passed + results.failed === 0) {
     console.error("No test ran");
-    counts = addCounts(counts, { passed: 0, failed: 1, skipped: 0 });
+    results = addResults(results, { ...noResults(), failed: 1 });
+  }
+  if (results.failures.length > 0) {
+    console.log(`\nWhat failed:\n${formatFailures(results.failures)}`);
   }
   console.log(`\nTook ${formatDuration(performance.now() - started)}`);
-  console.log(formatCounts(counts));
-  return counts.failed === 0 ? 0 : 1;
+  console.log(formatResults(results));
+  return results.failed === 0 ? 0 : 1;
 }
 
 /** Runs the tests in a finalized copy, which prints the closing line; removes the copy. */

@@ -3,29 +3,28 @@ import postgres from "postgres";
 import { type PgtapReport, runPgtap } from "../../local/pgtap.ts";
 import { type DefaultPrivileges, startStack } from "../../local/stack.ts";
 import { formatDuration } from "../format.ts";
-import { addCounts, type Counts, noCounts } from "./counts.ts";
+import { addResults, noResults, type Results } from "./results.ts";
 
 /**
  * Runs the pgTAP files on the migrated legacy system, once per kind of default privileges, and
  * checks that they have called every function that Switchyard owns.
  */
-export async function runDatabaseTests(root: string): Promise<Counts> {
-  let counts = noCounts();
+export async function runDatabaseTests(root: string): Promise<Results> {
+  let results = noResults();
   for (const defaultPrivileges of ["legacy", "none"] as const) {
-    counts = addCounts(counts, await runOn(root, defaultPrivileges));
+    results = addResults(results, await runOn(root, defaultPrivileges));
   }
-  return counts;
+  return results;
 }
 
-async function runOn(root: string, defaultPrivileges: DefaultPrivileges): Promise<Counts> {
+async function runOn(root: string, defaultPrivileges: DefaultPrivileges): Promise<Results> {
   const stack = await startStack({ defaultPrivileges, cron: false, net: false });
   const admin = postgres(stack.adminUrl, { max: 1, onnotice: () => {} });
   try {
     const [server] = await admin<[{ version: string }]>`
       select current_setting('server_version') as version`;
-    console.log(
-      `\npgTAP on PostgreSQL ${server.version}, default privileges: ${defaultPrivileges}`,
-    );
+    const title = `pgTAP on PostgreSQL ${server.version}, default privileges: ${defaultPrivileges}`;
+    console.log(`\n${title}`);
     await admin`alter database postgres set track_functions = 'all'`;
     const report = await runPgtap(stack.databaseUrl, join(root, "supabase", "tests"));
     print(report);
@@ -35,6 +34,14 @@ async function runOn(root: string, defaultPrivileges: DefaultPrivileges): Promis
       passed: report.passed + (uncalled.length === 0 ? 1 : 0),
       failed: report.failed + brokenFiles(report) + report.problems.length + uncalled.length,
       skipped: report.skipped,
+      failures: [
+        ...report.files.filter(({ problems }) => problems.length > 0).map(({ file, problems }) => ({
+          name: `${file}, ${title}`,
+          message: problems.join("\n"),
+        })),
+        ...report.problems.map((problem) => ({ name: title, message: problem })),
+        ...uncalled.map((name) => ({ name: `no test calls ${name}`, message: "" })),
+      ],
     };
   } finally {
     await admin.end();

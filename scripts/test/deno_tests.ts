@@ -1,21 +1,21 @@
 import { join } from "node:path";
-import { addCounts, type Counts, noCounts } from "./counts.ts";
+import { readDenoOutput } from "./deno_output.ts";
+import { addResults, noResults, type Results } from "./results.ts";
 
 /** Tests that run beside the others, by how their path begins: they mostly wait, for the clock or for one process. */
 const LANES = ["waiting/limit", "waiting/faults", "integration/", "conductor/", "yard/"];
 
 /**
  * Runs the Deno tests below `tests/`, printing as they go; the output of the lanes beside them comes
- * at the end. A run that ends without a summary, or with a status that its summary does not explain,
- * counts as one more failure.
+ * at the end.
  */
-export async function runDenoTests(root: string, filter: string | undefined): Promise<Counts> {
+export async function runDenoTests(root: string, filter: string | undefined): Promise<Results> {
   const files = (await testFiles(join(root, "tests"))).filter((file) =>
     filter === undefined || file.slice(root.length).includes(filter)
   );
   const laneOf = (file: string) => LANES.find((lane) => file.startsWith(join(root, "tests", lane)));
   const held: Uint8Array[][] = LANES.map(() => []);
-  const counts = await Promise.all([
+  const results = await Promise.all([
     runFiles(
       root,
       files.filter((file) => laneOf(file) === undefined),
@@ -30,15 +30,15 @@ export async function runDenoTests(root: string, filter: string | undefined): Pr
     ),
   ]);
   for (const chunk of held.flat()) Deno.stdout.writeSync(chunk);
-  return counts.reduce(addCounts, noCounts());
+  return results.reduce(addResults, noResults());
 }
 
 async function runFiles(
   root: string,
   files: readonly string[],
   print: (chunk: Uint8Array) => void,
-): Promise<Counts> {
-  if (files.length === 0) return noCounts();
+): Promise<Results> {
+  if (files.length === 0) return noResults();
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", ...files],
     cwd: root,
@@ -47,23 +47,14 @@ async function runFiles(
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
-  let tail = "";
+  let output = "";
   const decoder = new TextDecoder();
   for await (const chunk of child.stdout) {
     print(chunk);
-    tail = (tail + decoder.decode(chunk, { stream: true })).slice(-4_000);
+    output += decoder.decode(chunk, { stream: true });
   }
   const { code } = await child.status;
-  return readSummary(tail, code);
-}
-
-/** Reads Deno's closing line: `ok | 12 passed (3 steps) | 0 failed | 1 ignored (2s)`. */
-export function readSummary(output: string, status: number): Counts {
-  const line = output.split("\n").findLast((text) => /^(ok|FAILED) \| /.test(text)) ?? "";
-  const count = (word: string) => Number(new RegExp(`(\\d+) ${word}`).exec(line)?.[1] ?? 0);
-  const counts = { passed: count("passed"), failed: count("failed"), skipped: count("ignored") };
-  const isExplained = line !== "" && (status === 0) === (counts.failed === 0);
-  return isExplained ? counts : { ...counts, failed: counts.failed + 1 };
+  return readDenoOutput(output, code);
 }
 
 async function testFiles(folder: string): Promise<string[]> {

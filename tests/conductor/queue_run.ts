@@ -35,6 +35,8 @@ export async function drainQueue(
     },
     lingerMs: 0,
     settleDelayMs: 20,
+    // Limits do not matter here; on a slow machine the jobs of a late claim would be given back.
+    startWithinMs: 60_000,
   });
 }
 

@@ -76,6 +76,22 @@ Deno.test("jobs of a claim that was answered too late are given back, not fetche
   assert.match(report.warnings.join(), /claim took too long/);
 });
 
+Deno.test("a run whose claim finds nothing while jobs are on their way back claims once more", async () => {
+  const clock = new VirtualClock();
+  const queue = new FakeQueue(clock, seeds(3));
+  let slow = true;
+  queue.onClaim = async () => {
+    if (slow) await clock.sleep(800);
+    slow = false;
+  };
+  queue.onSettle = () => clock.sleep(700);
+  const report = await run(clock, queue, { quote: fakeFetcher() }, { lingerMs: 0 });
+
+  assert.deepEqual(queue.claims.slice(0, 3).map(({ given }) => given), [3, 0, 3]);
+  assert.equal(report.jobs.completed, 3);
+  assert.equal(report.endedBy, "idle");
+});
+
 Deno.test("jobs still in flight after the grace time are ended and given back with their cost", async () => {
   const clock = new VirtualClock();
   const queue = new FakeQueue(clock, seeds(2));

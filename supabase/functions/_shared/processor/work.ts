@@ -83,6 +83,9 @@ export function startWork(
     },
     onSettled: (accepted) => {
       settleFailures = accepted ? 0 : settleFailures + 1;
+      settles += 1;
+      // Jobs that went back to the queue can be claimed again.
+      foundNothing = false;
       bell.ring();
     },
   });
@@ -106,6 +109,7 @@ export function startWork(
   let claimedJobs = 0;
   let rowsInParts = 0;
   let claimFailures = 0;
+  let settles = 0;
   let settleFailures = 0;
   let cannotClaim = false;
   let claimNotBefore = run.startedAt;
@@ -264,6 +268,7 @@ export function startWork(
     claiming = true;
     // By the time before the call, so that no lease ends earlier than we think.
     const askedAt = clock.now();
+    const settlesBefore = settles;
     const leaseEndsAt = askedAt + leaseSeconds * 1000;
     try {
       const jobs = await queue.claim(
@@ -274,9 +279,9 @@ export function startWork(
       claimedJobs += jobs.length;
       for (const job of jobs) leaseEnds.set(job.id, leaseEndsAt);
       claimFailures = 0;
-      foundNothing = jobs.length === 0;
+      foundNothing = jobs.length === 0 && settles === settlesBefore;
       waitsForCalls = false;
-      if (!foundNothing) lastWorkAt = clock.now();
+      if (jobs.length > 0) lastWorkAt = clock.now();
       else if (lingerMs > 0 && !stopped) await askWhenToClaim();
       if (!waitsForCalls) claimNotBefore = clock.now() + (jobs.length < asked ? pollMs : 0);
       if (stopped) release(jobs);
