@@ -3,7 +3,8 @@ import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { startDatabase } from "../../local/database/embedded.ts";
 import { startStack } from "../../local/stack.ts";
-import { eventually, withStack } from "../integration/with_stack.ts";
+import { withStack } from "../integration/with_stack.ts";
+import { eventually } from "../eventually.ts";
 import { contradictions, readWorld, uncoveredTypes, type World } from "./coverage.ts";
 import {
   conductorOperation,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import postgres, { type Sql } from "postgres";
-import { eventually, withStack } from "../integration/with_stack.ts";
+import { withStack } from "../integration/with_stack.ts";
+import { eventually } from "../eventually.ts";
 
 const JOB = "hourly-fetch-fmp-profiles";
 

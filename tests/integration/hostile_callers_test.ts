@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Sql } from "postgres";
 import type { Stack } from "../../local/stack.ts";
-import { callFunction, eventually, withStack } from "./with_stack.ts";
+import { callFunction, withStack } from "./with_stack.ts";
+import { eventually } from "../eventually.ts";
 
 /** Vendor calls a minute, and those of them that the endpoints are guaranteed. */
 const LIMIT = 200;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { eventually, withStack } from "./with_stack.ts";
+import { withStack } from "./with_stack.ts";
+import { eventually } from "../eventually.ts";
 
 Deno.test("with use_queue_system on, cron drives the processor until the queue is empty", () => {
   const started = Date.now();
@@ -17,7 +18,7 @@ Deno.test("with use_queue_system on, cron drives the processor until the queue i
         const live = await sql`select from public.api_call_queue_v2 where finished_at = 'infinity'`;
         return live.length === 0 ? true : undefined;
         // Real pg_cron starts the job at the next full minute.
-      }, 150_000);
+      }, 400_000);
       const finished = await sql`
         select status, count(*)::int as jobs from public.api_call_queue_v2 group by status`;
       assert.deepEqual(finished.map((row) => ({ ...row })), [{ status: "completed", jobs: 24 }]);

@@ -51,18 +51,3 @@ export async function processManually(stack: Stack): Promise<ManualReport> {
   if (response.status !== 200) throw new Error(`Processor answered ${response.status}: ${text}`);
   return JSON.parse(text);
 }
-
-/** Asks until the answer is not undefined; fails when the time (by default a minute) is up. */
-export async function eventually<Answer>(
-  what: string,
-  ask: () => Promise<Answer | undefined>,
-  timeoutMs = 60_000,
-): Promise<Answer> {
-  const deadline = performance.now() + timeoutMs;
-  while (true) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (performance.now() > deadline) throw new Error(`Waited ${timeoutMs / 1_000} s for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import postgres from "postgres";
 import { type Database, startDatabase } from "../../local/database/embedded.ts";
 import { externalDatabase } from "../../local/database/external.ts";
+import { eventually } from "../eventually.ts";
 
-const DEADLINE_MS = 20_000;
 /** Another server than the npm package's, as the second run of CI gives it. */
 const GIVEN_SERVER = Boolean(Deno.env.get("SWITCHYARD_POSTGRES_BIN"));
 const EMBEDDED = new URL("../../local/database/embedded.ts", import.meta.url).href;
@@ -30,14 +30,6 @@ async function exists(path: string): Promise<boolean> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
-  }
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + DEADLINE_MS;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`Not after ${DEADLINE_MS} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
@@ -192,8 +184,8 @@ Deno.test("a killed owner leaves neither server nor temporary data behind", asyn
   owner.kill("SIGKILL");
   await owner.status;
   await reader.cancel();
-  await until(() => Promise.resolve(!isListening(database.port)), "the server has ended");
-  await until(async () => !(await exists(folder)), "the data is removed");
+  await eventually("the server to end", () => !isListening(database.port) || undefined);
+  await eventually("the data to be removed", async () => !(await exists(folder)) || undefined);
 });
 
 Deno.test({

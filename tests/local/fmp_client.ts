@@ -4,6 +4,7 @@ import {
   type FmpSimulatorOptions,
   startFmpSimulator,
 } from "../../local/fmp/simulator.ts";
+import { eventually } from "../eventually.ts";
 
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 export type Row = Record<string, Json>;
@@ -73,11 +74,7 @@ export function isRow(value: Json | undefined): value is Row {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Waits until a condition holds; fails after two seconds. */
+/** Waits until a condition holds. */
 export async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 2_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `the condition never held: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
+  await eventually(`${condition}`, () => condition() || undefined);
 }

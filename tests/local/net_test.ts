@@ -3,6 +3,7 @@ import postgres from "postgres";
 import { startDatabase } from "../../local/database/embedded.ts";
 import { startNetWorker } from "../../local/net/worker.ts";
 import { applyPlatform } from "../../local/platform/apply.ts";
+import { eventually } from "../eventually.ts";
 
 /** Shorter than pg_net's second, so that one request need not wait a second for the one before. */
 const PAUSE_MS = 20;
@@ -54,12 +55,12 @@ Deno.test("Requests queued with pg_net's functions", async (t) => {
     held.clear();
   };
   const response = async (id: string): Promise<Stored> =>
-    await until(`response ${id}`, async () => {
+    await eventually(`response ${id}`, async () => {
       const [row] = await sql<Stored[]>`select * from net._http_response where id = ${id}`;
       return row;
     });
   const arrived = (path: string) =>
-    until(
+    eventually(
       `request to ${path}`,
       () => Promise.resolve(received.find((request) => request.path === path)),
     );
@@ -223,7 +224,7 @@ Deno.test("Requests queued with pg_net's functions", async (t) => {
         values (-1, now() - interval '361 minutes'), (-2, now() - interval '359 minutes')
       `;
       await sql`select net.wake()`;
-      await until("the old response to go", async () => {
+      await eventually("the old response to go", async () => {
         const rows = await sql`select from net._http_response where id = -1`;
         return rows.length === 0 ? true : undefined;
       });
@@ -278,7 +279,7 @@ Deno.test("Requests queued with pg_net's functions", async (t) => {
       await sql`select net.http_get(${base + "/many"}) from generate_series(1, 230)`;
       const next = await startNetWorker({ adminUrl: database.adminUrl, pauseMs: PAUSE_MS });
       try {
-        const sizes = await until("230 responses", async () => {
+        const sizes = await eventually("230 responses", async () => {
           const rows = await sql<{ n: number }[]>`
             select count(*)::int as n from net._http_response group by created order by created
           `;
@@ -296,7 +297,7 @@ Deno.test("Requests queued with pg_net's functions", async (t) => {
       await sql`select net.http_get(${base + "/first"}), net.http_get(${base + "/second"})`;
       const next = await startNetWorker({ adminUrl: database.adminUrl, batchSize: 1 });
       try {
-        const times = await until("both responses", async () => {
+        const times = await eventually("both responses", async () => {
           const rows = await sql<{ created: Date }[]>`
             select created from net._http_response order by id
           `;
@@ -329,7 +330,7 @@ function closedPort(): number {
 async function atRest(sql: postgres.Sql): Promise<void> {
   let seen = "";
   let since = performance.now();
-  await until("the worker at rest", async () => {
+  await eventually("the worker at rest", async () => {
     const [row] = await sql<{ change: string }[]>`
       select string_agg(state_change::text, ' ' order by pid) as change
       from pg_stat_activity where application_name = 'pg_net worker'
@@ -338,15 +339,4 @@ async function atRest(sql: postgres.Sql): Promise<void> {
     seen = row?.change ?? "";
     return performance.now() - since > 10 * PAUSE_MS ? true : undefined;
   });
-}
-
-/** Asks until the answer is not undefined; throws after ten seconds. */
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + 10_000;
-  while (true) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (Date.now() > deadline) throw new Error(`Waited 10 s for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }

@@ -6,6 +6,7 @@ import postgres from "postgres";
 import { startDatabase } from "../../local/database/embedded.ts";
 import { readVaultNames } from "../../local/migrations.ts";
 import { type Stack, type StackOptions, startStack } from "../../local/stack.ts";
+import { eventually } from "../eventually.ts";
 
 const MAIN = fileURLToPath(new URL("../../local/main.ts", import.meta.url));
 const REST_KEYS = { persistSession: false, autoRefreshToken: false };
@@ -154,12 +155,10 @@ Deno.test("a legacy job's request reaches its function through the gateway and w
          execute v_command;
        end $$`,
     );
-    const deadline = Date.now() + 20_000;
-    const rows = () => query(stack.databaseUrl, "select symbol from live_quote_indicators");
-    while ((await rows()).length < 2) {
-      assert.ok(Date.now() < deadline, "no rows after 20 s");
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await eventually("both quotes", async () => {
+      const rows = await query(stack.databaseUrl, "select symbol from live_quote_indicators");
+      return rows.length >= 2 || undefined;
+    });
   });
 });
 

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import postgres from "postgres";
 import { startDatabase } from "../../local/database/embedded.ts";
 import { startStack } from "../../local/stack.ts";
-import { callFunction, eventually, withStack } from "../integration/with_stack.ts";
+import { callFunction, withStack } from "../integration/with_stack.ts";
+import { eventually } from "../eventually.ts";
 
 Deno.test("a processor killed at any moment loses no job and applies none twice", () =>
   withStack(

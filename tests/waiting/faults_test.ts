@@ -8,7 +8,8 @@ import type { ProcessorReport } from "../../supabase/functions/_shared/processor
 import type { ProcessorOptions } from "../../supabase/functions/_shared/processor/options.ts";
 import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
 import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
-import { eventually, withStack } from "../integration/with_stack.ts";
+import { withStack } from "../integration/with_stack.ts";
+import { eventually } from "../eventually.ts";
 import { FAULTS, startFaultyGateway } from "./faulty_gateway.ts";
 import { startLine } from "./held_line.ts";
 
@@ -61,7 +62,7 @@ Deno.test("a database that does not answer for 30 s during a run loses no job, a
         await eventually("cron to have the rest done", async () => {
           clock.forward(1_000);
           return await isQueueEmpty(sql) ? true : undefined;
-        }, 150_000);
+        }, 400_000);
         await assertDoneOnce(stack, sql, report.jobs.unsettled + report.jobs.leaseLost);
       },
     );
@@ -155,16 +156,16 @@ Deno.test("an enqueue, also a plain insert, wakes a processor at once, once a se
       sql`select vault.update_secret(id, ${url}) from vault.secrets where name = 'project_url'`;
 
     // In the processor's place, so that none is ever alive and every wake is seen.
-    const calls: { reason: string; at: number }[] = [];
+    const calls: string[] = [];
     const listener = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
       async (request) => {
         const { reason } = await request.json();
-        calls.push({ reason, at: performance.now() });
+        calls.push(reason);
         return new Response(null, { status: 202 });
       },
     );
-    const wakes = () => calls.filter(({ reason }) => reason === "wake");
+    const wakes = () => calls.filter((reason) => reason === "wake");
     try {
       await setProjectUrl(`http://127.0.0.1:${listener.addr.port}`);
       await enqueue(symbols[0]!);
@@ -173,8 +174,8 @@ Deno.test("an enqueue, also a plain insert, wakes a processor at once, once a se
                  where flag_name = 'use_queue_system'`;
       const began = performance.now();
       await insert(symbols[1]!);
-      const first = await eventually("the wake", () => Promise.resolve(wakes()[0]));
-      assert.ok(first.at - began < 2_000, `woken after ${first.at - began} ms`);
+      // The clock that cron goes by stands still: nothing else would call it.
+      await eventually("the wake", () => wakes()[0]);
       assert.equal(wakes().length, 1, "what came before asked for none");
 
       // A transaction that rolls back takes its wake with it, but not that of another one.
@@ -184,23 +185,29 @@ Deno.test("an enqueue, also a plain insert, wakes a processor at once, once a se
         await enqueue(symbols[2]!);
         await held`rollback`;
       }).catch(() => {});
-      await eventually("the second wake", () => Promise.resolve(wakes()[1]));
+      await eventually("the second wake", () => wakes()[1]);
       await sql`select public.cancel_jobs_v2(p_symbol := ${symbols[3]!})`;
 
+      let isOver = false;
       const sessions = Array.from({ length: 4 }, async (_, session) => {
-        while (performance.now() - began < 3_500) {
+        while (!isOver) {
           await enqueue(symbols[session]!);
           await new Promise((resolve) => setTimeout(resolve, 20));
         }
       });
-      await Promise.all(sessions);
+      try {
+        await eventually("two wakes more", () => wakes()[3]);
+      } finally {
+        isOver = true;
+        await Promise.all(sessions);
+      }
       const seconds = (performance.now() - began) / 1_000;
       await eventually("the wakes to be sent", async () => {
         const waiting = await sql`select from net.http_request_queue`;
         return waiting.length === 0 ? true : undefined;
       });
       const count = wakes().length;
-      assert.ok(4 <= count && count <= 2 + seconds, `${count} wakes in ${seconds} s`);
+      assert.ok(count <= 2 + seconds, `${count} wakes in ${seconds} s`);
     } finally {
       await setProjectUrl(stack.apiUrl);
       await listener.shutdown();
@@ -216,7 +223,7 @@ Deno.test("an enqueue, also a plain insert, wakes a processor at once, once a se
       const runs = await sql`
         select run_id from switchyard.processor_runs where finished_at is not null`;
       return runs.length > 0 ? runs : undefined;
-    }, 90_000);
+    }, 400_000);
     assert.ok(run);
     assert.equal(await lastWake(), wakeBefore, "and nothing else has called it");
     const finished = await sql`

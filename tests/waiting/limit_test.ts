@@ -3,7 +3,8 @@ import { fetchContextFromEnv } from "../../supabase/functions/_shared/env.ts";
 import { fetchers } from "../../supabase/functions/_shared/fetchers/index.ts";
 import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
 import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
-import { eventually, withStack } from "../integration/with_stack.ts";
+import { withStack } from "../integration/with_stack.ts";
+import { eventually } from "../eventually.ts";
 
 for (const limit of [300, 3_000]) {
   Deno.test(`four processors with a backlog never pass a strict sliding limit of ${limit}, over two windows`, () =>

@@ -7,7 +7,8 @@ import { runPgtap } from "../../local/pgtap.ts";
 import type { Stack } from "../../local/stack.ts";
 import { makeFinalizedCopy } from "../../scripts/test/finalized_copy.ts";
 import { CHECKOUT } from "../../local/migrations.ts";
-import { eventually, type RunningStack, withStack } from "../integration/with_stack.ts";
+import { type RunningStack, withStack } from "../integration/with_stack.ts";
+import { eventually } from "../eventually.ts";
 import {
   commit,
   cronJobs,

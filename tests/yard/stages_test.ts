@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
-import { eventually } from "../integration/with_stack.ts";
+import { eventually } from "../eventually.ts";
 import { applyMigrations } from "../../local/migrations.ts";
 import { applyLegacyBaseline } from "../../local/platform/apply.ts";
 import { type ScratchDatabase, withPlatform } from "./projects.ts";
