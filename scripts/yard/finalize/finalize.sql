@@ -60,10 +60,12 @@ begin
             hint = 'Run select switchyard.schedule_cron_jobs()';
   end if;
 
-{{> take_locks}}  -- So that definitions are written with the schema of every name.
+{{> lock_renamed}}
+  -- So that definitions are written with the schema of every name.
   perform set_config('search_path', '', true);
 
-{{> find_own}}  -- With the name that each gets.
+{{> find_own}}
+  -- With the name that each gets.
   alter table pg_temp.finalize_names add column new_name text;
   update pg_temp.finalize_names as n set new_name = regexp_replace(n.old_name, v_names, '\1');
 
@@ -157,7 +159,8 @@ begin
                    v_part.type, v_part.schema, v_part.new_name, v_arguments, v_part.old_name));
   end loop;
 
-{{> rewrite_texts}}  -- Callers that still use the old names are served until yard finalize --drop-old-names: deployed
+{{> rewrite_texts}}
+  -- Callers that still use the old names are served until yard finalize --drop-old-names: deployed
   -- functions, and calls that began before this transaction and waited for it.
   for v_part in
     select c.oid, o.old_name, o.new_name

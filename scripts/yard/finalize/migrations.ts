@@ -1,6 +1,6 @@
-import { fileURLToPath } from "node:url";
 import { type Own, type OwnObject, quoteName } from "../uninstall/own_objects.ts";
 import { quoteText, textArray } from "../uninstall/sql_values.ts";
+import { fillTemplate } from "../templates.ts";
 import { renamedObject, renameText, sqlPatterns, type SuffixedNames } from "./names.ts";
 
 /** The migration that drops the suffixes. The old names go on working for callers. */
@@ -89,20 +89,6 @@ function lists(objects: readonly OwnObject[]): Record<string, string> {
   };
 }
 
-/** Reads a template and fills `{{name}}` with a value and `{{> name}}` with another template. */
-async function fill(name: string, values: Readonly<Record<string, string>>): Promise<string> {
-  const path = fileURLToPath(new URL(`./${name}.sql`, import.meta.url));
-  let text = await Deno.readTextFile(path);
-  for (const [mark, part] of text.matchAll(/\{\{> (\w+)\}\}\n?/g)) {
-    text = text.replace(mark, () => `@@${part}@@`);
-  }
-  for (const [mark, part] of text.matchAll(/@@(\w+)@@/g)) {
-    const filled = await fill(part!, values);
-    text = text.replace(mark, () => filled);
-  }
-  return text.replaceAll(/\{\{(\w+)\}\}/g, (_, key: string) => {
-    const value = values[key];
-    if (value === undefined) throw new Error(`Cannot fill "${name}.sql": no value "${key}"`);
-    return value;
-  });
+function fill(name: string, values: Readonly<Record<string, string>>): Promise<string> {
+  return fillTemplate(new URL(`./${name}.sql`, import.meta.url), values);
 }

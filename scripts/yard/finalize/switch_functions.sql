@@ -21,7 +21,8 @@ begin
   perform switchyard.lock_migration();
   perform set_config('search_path', '', true);
 {{> find_own}}
-{{> rewrite_texts}}{{> rewrite_values}}
+{{> rewrite_texts}}
+{{> rewrite_values}}
   for v_part in
     select j.jobid, j.command, own.job_name, own.command as own_command
       from cron.job as j

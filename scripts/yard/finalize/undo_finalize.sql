@@ -13,7 +13,7 @@ begin
       using errcode = 'undefined_table';
   end if;
   perform switchyard.lock_migration();
-{{> take_locks}}
+{{> lock_renamed}}
   perform set_config('search_path', '', true);
   -- Bodies come back before the names that stand in them.
   perform set_config('check_function_bodies', 'off', true);

@@ -1,8 +1,8 @@
-import { fileURLToPath } from "node:url";
 import { type Own, type OwnObject, quoteName } from "./own_objects.ts";
+import { fillTemplate } from "../templates.ts";
 import { quoteText, textArray } from "./sql_values.ts";
 
-const TEMPLATE = fileURLToPath(new URL("./uninstall.sql", import.meta.url));
+const TEMPLATE = new URL("./uninstall.sql", import.meta.url);
 
 export interface UninstallMigrationOptions {
   /** What was installed, under the names that it has now. */
@@ -45,10 +45,9 @@ export async function uninstallMigration(options: UninstallMigrationOptions): Pr
     accepted: textArray(accepted),
     names: quoteText(mentionPattern(objects)),
     registry: qualified(registry),
+    action: "uninstall Switchyard",
   };
-  const template = await Deno.readTextFile(TEMPLATE);
-  const block = template.replaceAll(/\{\{(\w+)\}\}/g, (_, name: string) => values[name]!);
-  return `${HEADER}\n${block}`;
+  return `${HEADER}\n${await fillTemplate(TEMPLATE, values)}`;
 }
 
 const HEADER = `\

@@ -1,18 +1,11 @@
-  -- Those that are renamed, and that of the flags: they stay as they are until all is done.
-  v_tables := array(
-    select c.oid::regclass::text
-      from pg_catalog.pg_class as c
-     where c.relkind in ('r', 'p') and not c.relispartition
-       and c.oid = any (select to_regclass(own.name)::oid from unnest(v_relations) as own (name))
-       and (c.relname ~ {{renamed}} or c.oid = 'public.feature_flags'::regclass));
   -- Waits a moment at a time and lets go in between, so that no session waits for this one while this
   -- one waits for it, and none queues up behind it for long. In another order each time, for calls take
-  -- these tables in more than one order.
+  -- these tables in more than one order; most begin with those in public.
   loop
     begin
       perform set_config('lock_timeout', '250ms', true);
       for v_table in
-        select t.name from unnest(v_tables) as t (name) order by random()
+        select t.name from unnest(v_tables) as t (name) order by t.name like 'switchyard.%', random()
       loop
         execute format('lock table %s in access exclusive mode', v_table);
       end loop;
