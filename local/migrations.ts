@@ -35,6 +35,12 @@ export async function applyMigrations(options: MigrationOptions): Promise<void> 
         `supabase db push ended with status ${code}\n${stderr.trim()}\n${stdout.trim()}`,
     );
   }
+  await applySecrets(options);
+}
+
+/** Brings the Vault secrets of config.toml up to date, of a database whose migrations are applied. */
+export async function applySecrets(options: MigrationOptions): Promise<void> {
+  const { databaseUrl, projectDir = CHECKOUT, secrets = {} } = options;
   const config = await Deno.readTextFile(join(projectDir, "supabase", "config.toml"));
   await updateSecrets(databaseUrl, readVaultNames(config), secrets);
 }

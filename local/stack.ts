@@ -8,9 +8,10 @@ import { wellKnownListings } from "./fmp/well_known.ts";
 import { type FunctionHost, startFunctionHost } from "./functions/host.ts";
 import { readVerifyJwt } from "./functions/settings.ts";
 import { createKeys, type Gateway, installAuthSchema, type Keys, startGateway } from "./gateway.ts";
-import { applyMigrations, CHECKOUT } from "./migrations.ts";
+import { applyMigrations, applySecrets, CHECKOUT } from "./migrations.ts";
 import { type NetWorker, startNetWorker } from "./net/worker.ts";
-import { applyLegacyBaseline, applyPlatform } from "./platform/apply.ts";
+import { applyLegacyBaseline, applyPlatform, readPlatform } from "./platform/apply.ts";
+import { findTemplate } from "./template.ts";
 
 /** Whether the API roles get rights on new objects in `public` by themselves. */
 export type DefaultPrivileges = "legacy" | "none";
@@ -109,13 +110,16 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   };
 
   try {
-    const database = await started(openDatabase(options, logOf("postgres")));
+    const isOfCheckout = migrate && projectDir === CHECKOUT;
+    const template = options.databaseUrl === undefined && options.dataDir === undefined
+      ? findTemplate(options.defaultPrivileges ?? "legacy", isOfCheckout)
+      : undefined;
+    const database = await started(openDatabase(options, template, logOf("postgres")));
     const { adminUrl, url: databaseUrl } = database;
-    const platform = await applyPlatform({
-      adminUrl,
-      defaultPrivileges: options.defaultPrivileges,
-    });
-    await installAuthSchema(adminUrl);
+    const platform = template === undefined
+      ? await applyPlatform({ adminUrl, defaultPrivileges: options.defaultPrivileges })
+      : await readPlatform(adminUrl);
+    if (template === undefined) await installAuthSchema(adminUrl);
     signal?.throwIfAborted();
 
     const keys = await createKeys();
@@ -133,6 +137,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const { apiKey, baseUrl } = vendor ?? { apiKey: simulator!.apiKey, baseUrl: simulator!.url };
 
     await installLegacy(databaseUrl);
+    if (database.kind === "embedded") await moveCronJobs(adminUrl, database.port);
     await storeLegacySecrets(databaseUrl, { project_url: gateway.url, anon_key: keys.anonKey });
     await seedSymbols(
       databaseUrl,
@@ -165,7 +170,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       : await started(startCronScheduler({ adminUrl, log: logOf("cron"), now: options.cronNow }));
 
     const installMigrations = async () => {
-      await applyMigrations({
+      const apply = template !== undefined && isOfCheckout ? applySecrets : applyMigrations;
+      await apply({
         databaseUrl,
         projectDir,
         secrets: { SWITCHYARD_SECRET_KEY: keys.secretKey },
@@ -208,14 +214,27 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
 }
 
-function openDatabase(options: StackOptions, log: (line: string) => void): Promise<Database> {
+function openDatabase(
+  options: StackOptions,
+  template: string | undefined,
+  log: (line: string) => void,
+): Promise<Database> {
   const { databaseUrl, dataDir, port } = options;
   if (databaseUrl !== undefined) return externalDatabase(databaseUrl);
   return startDatabase({
     log,
     ...(dataDir === undefined ? {} : { dataDir }),
+    ...(template === undefined ? {} : { template }),
     ...(port === undefined ? {} : { port }),
   });
+}
+
+/** pg_cron connects to the port at which the server was when a job was scheduled. */
+async function moveCronJobs(adminUrl: string, port: number): Promise<void> {
+  await withSql(
+    adminUrl,
+    (sql) => sql`update cron.job set nodeport = ${port} where nodeport <> ${port}`,
+  );
 }
 
 /** The legacy system's tables, functions and jobs, unless the data was kept from an earlier start. */

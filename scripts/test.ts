@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { makeTemplates, TEMPLATES_VARIABLE } from "../local/template.ts";
 import { formatDuration } from "./format.ts";
 import { runDenoTests } from "./test/deno_tests.ts";
 import { runDatabaseTests } from "./test/database_tests.ts";
@@ -64,10 +65,20 @@ async function main(args: string[]): Promise<number> {
     );
   }
   let results: Results = noResults();
-  if (!values.deno && filter === undefined) {
-    results = addResults(results, await runDatabaseTests(root));
+  const templates = await Deno.makeTempDir({ prefix: "switchyard-templates-" });
+  try {
+    // One file starts too few stacks for it.
+    if (filter === undefined && !values.database) {
+      await makeTemplates(templates);
+      Deno.env.set(TEMPLATES_VARIABLE, templates);
+    }
+    if (!values.deno && filter === undefined) {
+      results = addResults(results, await runDatabaseTests(root));
+    }
+    if (!values.database) results = addResults(results, await runDenoTests(root, filter));
+  } finally {
+    await Deno.remove(templates, { recursive: true });
   }
-  if (!values.database) results = addResults(results, await runDenoTests(root, filter));
   if (results.passed + results.failed === 0) {
     console.error("No test ran");
     results = addResults(results, { ...noResults(), failed: 1 });

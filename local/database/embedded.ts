@@ -12,6 +12,8 @@ export interface DatabaseOptions {
   port?: number;
   /** Folder for the data, kept on stop and used again on the next start. Default: a temporary one. */
   dataDir?: string;
+  /** Data of a stopped server of the same version, to begin with a copy of it. Not with `dataDir`. */
+  template?: string;
   /** Leaves `SWITCHYARD_POSTGRES_BIN` aside. Default: false. */
   onlyPackage?: boolean;
   /** Receives the lines that Postgres logs. Default: none. */
@@ -35,9 +37,10 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   if (options.port !== undefined && portIsInUse(options.port)) throw portTaken(options.port);
 
   const given = options.dataDir === undefined ? undefined : resolve(options.dataDir);
-  const found = given === undefined ? undefined : await prepareDataDir(given);
+  const source = given ?? options.template;
+  const found = source === undefined ? undefined : await prepareDataDir(source);
   const isNew = found === undefined;
-  const account = await accountFor(isNew ? undefined : given);
+  const account = await accountFor(isNew ? undefined : source);
   const workDir = await Deno.makeTempDir({ prefix: "switchyard-postgres-" });
   await giveTo(workDir, account);
   await Deno.chmod(workDir, 0o755);
@@ -51,10 +54,11 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
     const binaries = await findBinaries(workDir, account, options.onlyPackage);
     if (!isNew && found !== binaries.version) {
       throw new Error(
-        `Cannot use the data in "${dataDir}": found PostgreSQL ${found}, wanted ${binaries.version}; pass another --data`,
+        `Cannot use the data in "${source}": found PostgreSQL ${found}, wanted ${binaries.version}; pass another --data`,
       );
     }
     if (isNew) await initialise({ binaries, dataDir, workDir, account, guard });
+    else if (given === undefined) await copyData(source!, dataDir);
 
     for (let tryNo = 1;; tryNo++) {
       const port = options.port ?? freePort();
@@ -112,6 +116,18 @@ async function prepareDataDir(dataDir: string): Promise<number | undefined> {
     );
   }
   return Number(await Deno.readTextFile(join(dataDir, "PG_VERSION")));
+}
+
+/** Copies the data of a stopped server, with its owner and rights, to where nothing is yet. */
+export async function copyData(from: string, to: string): Promise<void> {
+  const { success, stderr } = await new Deno.Command("cp", {
+    args: ["-Rp", from, to],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  if (success) return;
+  throw new Error(`Cannot copy "${from}" to "${to}": ${new TextDecoder().decode(stderr).trim()}`);
 }
 
 interface Initialisation {

@@ -23,7 +23,7 @@ export interface AppliedPlatform {
  */
 export async function applyPlatform(options: PlatformOptions): Promise<AppliedPlatform> {
   const { adminUrl, defaultPrivileges = "legacy" } = options;
-  const cron = await hasRealCron(adminUrl) ? "real" : "stand-in";
+  const { cron } = await readPlatform(adminUrl);
   await runSqlFiles(adminUrl, [
     ...await sqlFilesIn(new URL("./", import.meta.url)),
     new URL(`./default_privileges/${defaultPrivileges}.sql`, import.meta.url),
@@ -32,6 +32,11 @@ export async function applyPlatform(options: PlatformOptions): Promise<AppliedPl
     new URL("../net/net.sql", import.meta.url),
   ]);
   return { cron };
+}
+
+/** Which of the platform's parts are real on a server. */
+export async function readPlatform(adminUrl: string): Promise<AppliedPlatform> {
+  return { cron: await hasRealCron(adminUrl) ? "real" : "stand-in" };
 }
 
 /**
