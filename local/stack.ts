@@ -39,8 +39,11 @@ export interface StackOptions {
   fmp?: "simulator" | Vendor;
   /** Settings of the simulator. */
   simulator?: Omit<FmpSimulatorOptions, "signal">;
-  /** Run the cron jobs (only the stand-in can be left out). Default: true. */
-  cron?: boolean;
+  /**
+   * Run the cron jobs; `pg_cron`: only where the server has it. A server of `databaseUrl` that has it
+   * runs them in any case. Default: true.
+   */
+  cron?: boolean | "pg_cron";
   /** Clock of the cron stand-in. Default: the system's. */
   cronNow?: () => Date;
   /** Send what `net.http_post` queues. Default: true. */
@@ -165,7 +168,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const net = options.net === false
       ? undefined
       : await started(startNetWorker({ adminUrl, log: logOf("net") }));
-    const cron = options.cron === false || platform.cron === "real"
+    const cron = (options.cron ?? true) !== true || platform.cron === "real"
       ? undefined
       : await started(startCronScheduler({ adminUrl, log: logOf("cron"), now: options.cronNow }));
 
@@ -219,21 +222,25 @@ function openDatabase(
   template: string | undefined,
   log: (line: string) => void,
 ): Promise<Database> {
-  const { databaseUrl, dataDir, port } = options;
+  const { databaseUrl, dataDir, port, cron = true } = options;
   if (databaseUrl !== undefined) return externalDatabase(databaseUrl);
   return startDatabase({
     log,
+    cron: cron !== false,
     ...(dataDir === undefined ? {} : { dataDir }),
     ...(template === undefined ? {} : { template }),
     ...(port === undefined ? {} : { port }),
   });
 }
 
-/** pg_cron connects to the port at which the server was when a job was scheduled. */
+/** pg_cron connects to the host and port that were the server's when a job was scheduled. */
 async function moveCronJobs(adminUrl: string, port: number): Promise<void> {
   await withSql(
     adminUrl,
-    (sql) => sql`update cron.job set nodeport = ${port} where nodeport <> ${port}`,
+    (sql) =>
+      sql`
+        update cron.job
+           set nodeport = ${port}, nodename = coalesce(current_setting('cron.host', true), nodename)`,
   );
 }
 

@@ -14,6 +14,8 @@ export interface DatabaseOptions {
   dataDir?: string;
   /** Data of a stopped server of the same version, to begin with a copy of it. Not with `dataDir`. */
   template?: string;
+  /** Whether pg_cron, where the server has it, runs its jobs. Default: true. */
+  cron?: boolean;
   /** Leaves `SWITCHYARD_POSTGRES_BIN` aside. Default: false. */
   onlyPackage?: boolean;
   /** Receives the lines that Postgres logs. Default: none. */
@@ -192,7 +194,7 @@ interface Launch {
 async function run(launch: Launch): Promise<Database> {
   const { binaries, dataDir, account, guard, port, options } = launch;
   const child = new Deno.Command(binaries.postgres, {
-    args: ["-D", dataDir, ...serverSettings(binaries, port, launch.isTemporary)],
+    args: ["-D", dataDir, ...serverSettings(launch)],
     cwd: "/",
     env: { TZ: "UTC", LC_ALL: "C" },
     ...account,
@@ -253,7 +255,7 @@ async function run(launch: Launch): Promise<Database> {
   };
 }
 
-function serverSettings(binaries: Binaries, port: number, temporary: boolean): string[] {
+function serverSettings({ binaries, port, isTemporary, options }: Launch): string[] {
   const settings: Record<string, string> = {
     listen_addresses: "127.0.0.1",
     port: String(port),
@@ -270,10 +272,12 @@ function serverSettings(binaries: Binaries, port: number, temporary: boolean): s
       ? {
         shared_preload_libraries: "pg_cron",
         "cron.database_name": "postgres",
-        "cron.host": "127.0.0.1",
+        // pg_cron has no switch of its own: without a server to connect to it runs nothing.
+        "cron.host": options.cron === false ? "/nowhere" : "127.0.0.1",
+        "cron.log_run": options.cron === false ? "off" : "on",
       }
       : {}),
-    ...(temporary ? { fsync: "off", synchronous_commit: "off", full_page_writes: "off" } : {}),
+    ...(isTemporary ? { fsync: "off", synchronous_commit: "off", full_page_writes: "off" } : {}),
   };
   return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
 }

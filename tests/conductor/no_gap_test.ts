@@ -22,7 +22,7 @@ import { type Random, seededRandom } from "./random.ts";
 const STEPS = 300;
 
 Deno.test("no data type is ever refreshed by neither, whatever flags, stages, people and crashes do", () =>
-  withStack({ cron: false, net: false }, async ({ stack, sql }) => {
+  withStack({ cron: "pg_cron", net: false }, async ({ stack, sql }) => {
     const random = seededRandom("no gap");
     const url = stack.databaseUrl;
     const observer = connect(url);
@@ -70,7 +70,7 @@ Deno.test("a server killed in the middle of a move comes up with no gap", async 
   await Deno.chmod(parent, 0o755);
   const dataDir = join(parent, "data");
   try {
-    const installed = await startStack({ dataDir, cron: false, net: false });
+    const installed = await startStack({ dataDir, cron: "pg_cron", net: false });
     const { databaseUrl } = installed;
     const port = installed.database.port;
     await installed.stop();

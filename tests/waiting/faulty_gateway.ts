@@ -38,7 +38,8 @@ const HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502</h1
 
 export interface FaultyGateway {
   url: string;
-  injected: { name: string; fault: Fault; results: number }[];
+  /** With the number of jobs that a settle completes. */
+  injected: { name: string; fault: Fault; completed: number }[];
   stop(): Promise<void>;
 }
 
@@ -69,7 +70,9 @@ export function startFaultyGateway(apiUrl: string): FaultyGateway {
     const body = await request.text();
     const fault = nextFault(name);
     if (fault !== undefined) {
-      injected.push({ name, fault, results: JSON.parse(body).p_results?.length ?? 0 });
+      const results: { outcome: string }[] = JSON.parse(body).p_results ?? [];
+      const completed = results.filter(({ outcome }) => outcome === "completed").length;
+      injected.push({ name, fault, completed });
     }
     if (fault === "silence") return await silence;
     if (fault === "503") return Response.json({ message: "no server" }, { status: 503 });
