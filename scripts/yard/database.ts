@@ -96,6 +96,7 @@ export function describeDatabase(url: string): string {
 export async function withDatabase<Result>(
   invocation: DatabaseInvocation,
   work: (sql: postgres.Sql, description: string) => Promise<Result>,
+  { tellsWarnings = false } = {},
 ): Promise<Result> {
   const url = databaseUrl(invocation);
   if (url === undefined) {
@@ -111,8 +112,8 @@ export async function withDatabase<Result>(
     connect_timeout: CONNECT_TIMEOUT_SECONDS,
     connection: { application_name: "switchyard" },
     onnotice: ({ severity, message, hint }) => {
-      // Warnings are in the answer too.
-      if (severity === "NOTICE") invocation.tell([message, hint].filter(Boolean).join("\n  "));
+      const isTold = severity === "NOTICE" || (tellsWarnings && severity === "WARNING");
+      if (isTold) invocation.tell([message, hint].filter(Boolean).join("\n  "));
     },
     ...(isRemote(url) ? { ssl: "require" } : {}),
   });

@@ -49,7 +49,8 @@ Exit status: 0 rolled back, or in legacy already; 1 failed; 2 wrong usage`,
           ...outcome.legacyJobs.map((job) => `  ${describeJob(job)}`),
         ],
       };
-    });
+      // That nothing refreshes the data type now.
+    }, { tellsWarnings: true });
   },
 });
 

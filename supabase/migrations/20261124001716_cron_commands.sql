@@ -89,7 +89,7 @@ as $$
            regexp_replace(
              switchyard.without_comments(p_command),
              $re$'(?:[^']|'')*'|"[^"]*"|\mfor\s+(?:no\s+key\s+)?update\M$re$, ' ', 'gi'),
-           '\m(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify)\M',
+           '\m(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify|grant|revoke|comment|lock|import|execute|security)\M',
            'gi') as f (found)
 $$;
 comment on function switchyard.other_statements(text) is
@@ -128,6 +128,11 @@ as $$
              from pg_catalog.pg_depend as d
             where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
       union
+      select c.name || '()'
+        from call as c
+       where coalesce(c.schema_name, 'pg_catalog') = 'pg_catalog'
+         and c.name ~ '^(?:setval|nextval|lo_\w+|lowrite|brin_\w+|gin_clean_pending_list|pg_(?:notify|terminate_backend|cancel_backend|reload_conf|rotate_logfile|promote|switch_wal|create_restore_point|export_snapshot|import_system_collations|log_\w+|logical_\w+|replication_\w+|\w*replication_slot\w*|stat_reset\w*|wal_replay_\w+))$'
+      union
       -- Of the platform's own functions most that stand in a cron command do something, and none lies in the
       -- search path; those of auth and some of storage and realtime only tell.
       select format('%I.%I()', c.schema_name, c.name)
@@ -138,7 +143,7 @@ as $$
     ) as found
 $$;
 comment on function switchyard.other_calls(text) is
-  'What a cron command calls besides Edge Functions that its URLs spell out: SQL functions that may write (volatile ones that are no extension''s), by their names, functions of cron, pgmq, storage and other schemas of the platform, and HTTP calls to other addresses.';
+  'What a cron command calls besides Edge Functions that its URLs spell out: SQL functions that may write (volatile ones that are no extension''s), by their names, functions of cron, pgmq, storage and other schemas of the platform, those of Postgres that do something (pg_notify, setval), and HTTP calls to other addresses.';
 
 revoke all on function
   switchyard.without_comments(text),

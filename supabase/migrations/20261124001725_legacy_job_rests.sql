@@ -54,8 +54,9 @@ begin
     perform cron.alter_job(job_id := p_job_id, database := v_job.database);
     perform set_config('lock_timeout', v_timeout, true);
   exception when lock_not_available then
-    perform switchyard.tell_of_writers(
-      format('cron job %s', coalesce('"' || v_job.jobname || '"', p_job_id::text)), 'cron.job', v_timeout = '0');
+    perform switchyard.tell_of_holder(
+      format('cron job %s', coalesce('"' || v_job.jobname || '"', p_job_id::text)), 'cron.job',
+      (select j.xmax from cron.job as j where j.jobid = p_job_id), v_timeout = '0');
     perform cron.alter_job(job_id := p_job_id, database := v_job.database);
   end;
   select j.* into v_job from cron.job as j where j.jobid = p_job_id;
@@ -165,7 +166,10 @@ begin
     -- Gone, or no longer ours, or made into something else. Something newer may have taken its place.
     v_note := case
       when v_found.jobid is null then case when p_save.is_scheduled then 'somebody had removed it' end
-      when not v_is_it then format('job %s does something else now and was left alone', p_save.job_id)
+      when not v_is_it then format(
+        'job %s does something else now and was left alone%s', p_save.job_id,
+        case when not v_found.active and v_found.username = current_user
+             then format(', paused as it is (select cron.alter_job(%s, active := true) lets it run)', p_save.job_id) end)
       else format('job %s belongs to role %s now and was left alone', p_save.job_id, v_found.username)
     end;
     select l.* into v_job

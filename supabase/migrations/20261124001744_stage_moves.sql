@@ -98,8 +98,9 @@ begin
     perform set_config('lock_timeout', v_timeout, true);
     return;
   exception when lock_not_available then
-    perform switchyard.tell_of_writers(
-      format('data type "%s"', p_data_type), 'public.data_type_registry_v2', v_timeout = '0');
+    perform switchyard.tell_of_holder(
+      format('data type "%s"', p_data_type), 'public.data_type_registry_v2',
+      (select r.xmax from public.data_type_registry_v2 as r where r.data_type = p_data_type), v_timeout = '0');
   end;
   perform 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type for no key update;
 end
@@ -280,7 +281,7 @@ begin
       coalesce(switchyard.next_stage(v_from_stage), 'no further stage')
       using errcode = 'SY023',
             hint = case when switchyard.stage_rank(v_to_stage) is null
-                        then 'Leave p_to_stage out for the next stage'
+                        then 'Leave the stage out for the next one'
                         else format('The way back is select * from rollback_migration_v2(%L)', p_data_type) end;
   end if;
   if v_force and btrim(coalesce(p_reason, '')) = '' then

@@ -40,6 +40,8 @@ begin
       case when v_queue and v_staleness then v_resting end, v_refusal),
     'both on, its cron jobs active, claims open',
     case when v_queue and v_staleness and v_resting is not null then 'Run select switchyard.schedule_cron_jobs()'
+         when v_queue and v_staleness and p_type.paused
+         then format('Run select pause_data_type_v2(%L, false)', p_type.data_type)
          when v_queue and v_staleness
          then format('See select * from api_providers_v2 where provider = %L', p_type.provider)
          else 'Run update feature_flags set enabled = true where flag_name in (''use_queue_system'', ''use_new_staleness_check'')' end,
@@ -81,6 +83,15 @@ declare
   v_active integer;
   v_foreign integer;
   v_mixed integer;
+  -- Told, and no fault: legacy_cron_jobs has the names that a job may have, of which one is there.
+  v_missing text[] := array(
+    select n.name
+      from unnest(p_type.legacy_cron_jobs) as n (name)
+     where not exists (
+       select 1
+         from switchyard.legacy_jobs as l
+        where switchyard.is_listed(l.job_name, array[n.name]))
+     order by n.name);
   v_found text;
   v_hint text;
 begin
@@ -114,10 +125,12 @@ begin
            when l.username <> v_owner then format(
              'As %s run select cron.schedule(%L, %L, (select command from cron.job where jobid = %s)), then as %s select cron.unschedule(%s): only a job''s owner can pause it',
              v_owner,
-             -- cron.schedule overwrites a job of the same name and role.
-             coalesce(l.job_name, 'legacy-' || p_type.data_type) || case when exists (
-               select 1 from cron.job as o where o.jobname::text = l.job_name and o.username = v_owner)
-               then '-' || l.job_id else '' end,
+             -- cron.schedule overwrites a job of the same name and role. Beside it a job is still the one that
+             -- legacy_cron_jobs names.
+             case when exists (
+                    select 1 from cron.job as o where o.jobname::text = proposed.name and o.username = v_owner)
+                  then switchyard.restored_name(proposed.name, l.job_id::text)
+                  else proposed.name end,
              l.schedule, l.job_id, l.username, l.job_id)
            else format(
              'Split job %s (%s); or, where all of it may rest, list its functions in legacy_functions, and its name in legacy_cron_jobs for its other statements',
@@ -125,6 +138,7 @@ begin
          end
     into v_hint
     from switchyard.legacy_jobs as l
+   cross join lateral (select coalesce(l.job_name, 'legacy-' || p_type.data_type) as name) as proposed
    where p_type.data_type = any (l.data_types)
      and l.active
      and (l.username <> v_owner or l.other_work <> '{}')
@@ -134,11 +148,15 @@ begin
   return (
     'legacy_jobs',
     (v_jobs > 0 or not v_names_any) and (p_to_stage = 'shadow' or v_foreign + v_mixed = 0),
-    coalesce(v_found, case when v_names_any then 'none of those that the registry names' else 'none named, none found' end),
-    case when p_to_stage = 'shadow' then 'the jobs that the registry names are there'
+    concat_ws(', ',
+      coalesce(v_found, case when v_names_any then 'none of those that the registry names' else 'none named, none found' end),
+      case when v_missing <> '{}' and v_jobs > 0
+           then 'no job "' || array_to_string(v_missing, '", "') || '"' end),
+    case when p_to_stage = 'shadow' then 'one that the registry names is there, or it names none'
          else format('each belongs to %s, and does nothing else', v_owner) end,
     coalesce(v_hint, 'Name them in legacy_cron_jobs or legacy_functions, or leave both and edge_function_name empty when there are none'),
-    jsonb_build_object('jobs', v_jobs, 'active', v_active, 'of_other_roles', v_foreign, 'with_other_work', v_mixed)
+    jsonb_build_object('jobs', v_jobs, 'active', v_active, 'of_other_roles', v_foreign, 'with_other_work', v_mixed,
+                       'missing', to_jsonb(v_missing))
   )::switchyard.gate_result;
 end
 $$;

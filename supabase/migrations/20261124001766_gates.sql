@@ -117,7 +117,7 @@ begin
   if v_to_stage is not null and coalesce(switchyard.stage_rank(v_to_stage), 1) = 1 then
     raise exception 'Cannot check the gates of "%" before "%": wanted shadow, canary, live or retired',
       p_data_type, v_to_stage
-      using errcode = 'SY023', hint = 'Leave p_to_stage out for the next stage';
+      using errcode = 'SY023', hint = 'Leave the stage out for the next one';
   end if;
   v_gates := array(select g from switchyard.check_gates(p_data_type, v_to_stage) as g);
   perform switchyard.store_verdicts(p_data_type, v_to_stage, v_gates);

@@ -78,6 +78,7 @@ set search_path = ''
 as $$
 declare
   v_report jsonb := '[]'::jsonb;
+  v_is_settled boolean := true;
 begin
   if (select h.pid from switchyard.migration_holder() as h) is null then
     perform switchyard.resolve_alerts(
@@ -93,11 +94,15 @@ begin
           from switchyard.legacy_jobs as l
           join public.data_type_registry_v2 as r on r.data_type = any (l.data_types)
          where l.save_id is not null and l.found_active and not l.active and r.stage not in ('live', 'retired')))
-     and switchyard.try_lock_migration()
   then
+    -- In a block that lets the lock go when it fails: what its caller does next may take long.
     begin
-      v_report := switchyard.settle_legacy_jobs();
+      v_is_settled := switchyard.try_lock_migration();
+      if v_is_settled then
+        v_report := switchyard.settle_legacy_jobs();
+      end if;
     exception when others then
+      v_is_settled := false;
       perform switchyard.record_event(
         'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate));
       perform switchyard.open_alert(
@@ -113,6 +118,14 @@ begin
         'flags', null, null, null, 'Cron jobs of Switchyard that refresh do not run',
         jsonb_build_object('automatic', true, 'legacy_jobs', v_report));
     end if;
+  end if;
+  if v_is_settled then
+    perform switchyard.resolve_alerts(
+      array(
+        select a.id
+          from switchyard.alerts as a
+         where a.rule = 'legacy_job' and a.data_type is null and a.resolved_at is null),
+      'The legacy jobs are as they should be');
   end if;
   perform switchyard.resolve_alerts(
     array(

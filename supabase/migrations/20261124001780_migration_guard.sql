@@ -1,5 +1,31 @@
 -- Adds the guard, which rolls data types back by itself. Nothing calls it while use_queue_system is off.
 
+create function switchyard.failing_symbols(p_type public.data_type_registry_v2)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  -- Not such as somebody has deactivated, that have left the share, or that nobody knows.
+  execute format(
+    'select count(*)
+       from (%s) as k (symbol)
+       join switchyard.refresh_state as s on s.data_type = $2 and s.symbol = k.symbol
+      where s.consecutive_failures > 0
+        and s.failed_at > switchyard.left_shadow_at($2)
+        and switchyard.destination($3, $1, $2, k.symbol, ''scheduled'') = ''table''',
+    switchyard.scheduled_symbols_sql(p_type))
+    into v_count
+    using p_type.canary_percent, p_type.data_type, p_type.stage;
+  return v_count;
+end
+$$;
+comment on function switchyard.failing_symbols(public.data_type_registry_v2) is
+  'How many symbols that are the queue''s now have failed last, since the data type left shadow.';
+
 create function switchyard.error_breach(p_type public.data_type_registry_v2)
 returns text
 language plpgsql
@@ -39,10 +65,7 @@ begin
   if v_failed >= v_least and v_again > 0 and switchyard.share_symbols(p_type, v_least) >= v_least then
     -- Unless they are many: nobody may have looked when they began to fail.
     if v_failed > v_most * v_finished and v_last_failed_at > v_since then
-      select count(*) into v_failing
-        from switchyard.refresh_state as s
-       where s.data_type = p_type.data_type and s.consecutive_failures > 0
-         and s.failed_at > switchyard.left_shadow_at(p_type.data_type);
+      v_failing := switchyard.failing_symbols(p_type);
       v_share := switchyard.share_symbols(
         p_type, case when v_most > 0 then least(ceil(v_failing / v_most) + 1, 1000000000)::integer else v_failing end);
       if v_failing >= v_least and v_failing > v_most * v_share then
@@ -340,6 +363,7 @@ comment on function public.guard_migrations_v2() is
   'Watches the data types on their way: rolls those in canary and live back by itself whose error rate, empty rate or freshness breaks its gate for breach_minutes, with a critical alert (those in retired get the alert alone); lets the legacy jobs run when somebody has switched a v2 cron job off by hand; keeps an alert open for what nothing refreshes; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
 
 revoke all on function
+  switchyard.failing_symbols(public.data_type_registry_v2),
   switchyard.error_breach(public.data_type_registry_v2),
   switchyard.freshness_breach(public.data_type_registry_v2),
   switchyard.sample_breach(public.data_type_registry_v2),

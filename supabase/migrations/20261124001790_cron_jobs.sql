@@ -81,6 +81,26 @@ $$;
 comment on function switchyard.set_cron_jobs_active(boolean) is
   'Makes all cron jobs of Switchyard active or inactive; returns how many changed. Those that record stay active while the setting freshness_sampling is 1. Raises SY015 when one is not scheduled, or by another role.';
 
+create function switchyard.cron_jobs_are_on()
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  -- With use_new_staleness_check off they are as the flag that was changed last left them.
+  return public.is_feature_enabled('use_queue_system')
+    and (public.is_feature_enabled('use_new_staleness_check')
+         or exists (
+           select 1
+             from cron.job as c
+             join switchyard.cron_jobs as j on j.job_name = c.jobname
+            where j.refreshes and c.active and c.username = current_user));
+end
+$$;
+comment on function switchyard.cron_jobs_are_on() is
+  'Whether the flags want the cron jobs of the current role active.';
+
 create function switchyard.schedule_cron_jobs()
 returns integer
 language plpgsql
@@ -97,14 +117,7 @@ declare
 begin
   perform switchyard.lock_migration();
   v_ran := switchyard.queue_runs();
-  -- With use_new_staleness_check off they are as the flag that was changed last left them.
-  v_active := public.is_feature_enabled('use_queue_system')
-    and (public.is_feature_enabled('use_new_staleness_check')
-         or exists (
-           select 1
-             from cron.job as c
-             join switchyard.cron_jobs as j on j.job_name = c.jobname
-            where j.refreshes and c.active and c.username = current_user));
+  v_active := switchyard.cron_jobs_are_on();
   select string_agg(format('"%s" runs %s', c.jobname, c.command), E'\n' order by c.jobname) into v_taken
     from cron.job as c
     join switchyard.cron_jobs as j on j.job_name = c.jobname
@@ -153,7 +166,7 @@ as $$
 begin
   perform cron.alter_job(
             job_id := c.jobid,
-            active := new.value = '1' or public.is_feature_enabled('use_queue_system'))
+            active := new.value = '1' or switchyard.cron_jobs_are_on())
      from cron.job as c
      join switchyard.cron_jobs as j on j.job_name = c.jobname
     where j.records and c.username = current_user
@@ -163,7 +176,7 @@ begin
 end
 $$;
 comment on function switchyard.follow_freshness_sampling() is
-  'Trigger: the setting freshness_sampling makes the jobs that record active, and inactive again unless use_queue_system is on.';
+  'Trigger: the setting freshness_sampling makes the jobs that record active, and inactive again unless the flags want them active.';
 
 create trigger follow_freshness_sampling
   after insert or update of value on switchyard.settings
@@ -173,6 +186,7 @@ create trigger follow_freshness_sampling
 
 revoke all on function
   switchyard.set_cron_jobs_active(boolean),
+  switchyard.cron_jobs_are_on(),
   switchyard.schedule_cron_jobs(),
   switchyard.samples_without_queue(),
   switchyard.follow_freshness_sampling()

@@ -1,6 +1,6 @@
 -- Symbols that go on failing count once for the guard; a vendor that begins to fail counts at once.
 begin;
-select plan(16);
+select plan(22);
 
 delete from public.supported_symbols;
 insert into public.supported_symbols (symbol) select 'FS-' || n from generate_series(1, 300) as n;
@@ -56,6 +56,20 @@ select is(pg_temp.breach(), 'error_rate: 3.3 % (10 of 300 symbols go on failing)
 select pg_temp.later();
 select pg_temp.settle(91, 100, 'permanent');
 select is(pg_temp.breach(), 'error_rate: 3.3 % (10 of 300 symbols go on failing), wanted at most 2.0 %', '… also for who looks late');
+
+-- Only symbols that are the queue's.
+select is(switchyard.failing_symbols(r), 10, 'ten of them fail') from public.data_type_registry_v2 as r where data_type = 'profile';
+insert into switchyard.refresh_state (data_type, symbol, last_checked_at, consecutive_failures, failed_at)
+select 'profile', 'TYPO-' || n, '-infinity', 1, clock_timestamp() from generate_series(1, 20) as n;
+select is(pg_temp.breach(), 'error_rate: 3.3 % (10 of 300 symbols go on failing), wanted at most 2.0 %', '… and what nobody knows is none of them');
+update public.supported_symbols set is_active = false where symbol between 'FS-92' and 'FS-99';
+select is(switchyard.failing_symbols(r), 2, '… nor what was deactivated') from public.data_type_registry_v2 as r where data_type = 'profile';
+select is(pg_temp.breach(), null, '… which is no breach then');
+update public.supported_symbols set is_active = true where symbol between 'FS-92' and 'FS-99';
+select is(switchyard.failing_symbols(jsonb_populate_record(r, '{"stage": "canary", "canary_percent": 0}')), 0, '… nor what the share leaves to legacy')
+  from public.data_type_registry_v2 as r where data_type = 'profile';
+select is(pg_temp.breach() is not null, true, '… and they count again');
+delete from switchyard.refresh_state where symbol like 'TYPO-%';
 update public.data_type_registry_v2 set gate_settings = '{"error_rate": 0.04}' where data_type = 'profile';
 select is(pg_temp.breach(), null, '… unless as many may fail');
 update public.data_type_registry_v2 set gate_settings = '{}' where data_type = 'profile';

@@ -51,7 +51,7 @@ select cron.alter_job(pg_temp.id('hourly-fetch-fmp-profiles'), command := 'selec
 select switchyard.set_stage('profile', 'legacy');
 select is(pg_temp.jobs('hourly-fetch-fmp-profiles%'), 'hourly-fetch-fmp-profiles paused select 1, hourly-fetch-fmp-profiles-restored-N active calls',
   'a job that does nothing now is left alone, and what it did is scheduled beside it');
-select is(pg_temp.note('profile'), 'scheduled anew: job N does something else now and was left alone; it has the id N now', '… which is reported');
+select is(pg_temp.note('profile'), 'scheduled anew: job N does something else now and was left alone, paused as it is (select cron.alter_job(N, active := true) lets it run); it has the id N now', '… which is reported');
 select is(pg_temp.refreshed_by('profile'), 'legacy jobs', '… so that the type is refreshed');
 select is_empty($$select 1 from switchyard.saved_cron_jobs where released_at is null$$, '… and nothing is held');
 select switchyard.set_stage('profile', 'live');

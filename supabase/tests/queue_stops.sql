@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(64);
+select plan(71);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -83,12 +83,30 @@ select is(pg_temp.legacy(), false, '… which rest with both flags on');
 -- The guard switched off beside a job that refreshes: whatever still runs notices.
 select pg_temp.alter('guard-migrations-v2', p_active := false), pg_temp.alter('invoke-queue-processor-v2', p_active := false);
 select is(pg_temp.legacy(), false, 'nobody has looked yet');
-select count(*) from public.sample_freshness_v2();
-select is(pg_temp.legacy(), true, 'the freshness sample lets the legacy job run');
+select results_eq('select problem from public.sample_freshness_v2()', $$values ('legacy jobs run again; samples are taken from the next run on')$$,
+  'the freshness sample lets the legacy job run, and ends, so that nothing takes that back');
+select is(pg_temp.legacy(), true, '… it runs');
+select ok((select count(*) > 1 from public.sample_freshness_v2()), '… and the next one takes its samples');
 select switchyard.schedule_cron_jobs();
 select pg_temp.alter(job_name, p_active := false) from switchyard.cron_jobs where job_name <> 'prune-queue-history-v2';
-select count(*) from public.prune_queue_history_v2();
+select is((select count(*) from public.prune_queue_history_v2()), 0::bigint, 'the clean-up ends as well');
 select is(pg_temp.legacy(), true, '… and the hourly clean-up does when that is off as well');
+
+-- Legacy jobs that could not be brought back, until they could.
+select switchyard.open_alert('legacy_job', 'critical', null, 'The legacy jobs could not be brought back: lock timeout');
+select switchyard.watch_queue();
+select is((select count(*) from switchyard.alerts where rule = 'legacy_job' and resolved_at is null), 0::bigint, 'the alert that they could not be brought back closes');
+
+-- A baseline that ends while the cron jobs are off.
+select switchyard.schedule_cron_jobs();
+update public.feature_flags set enabled = false where flag_name = 'use_new_staleness_check';
+select is(switchyard.cron_jobs_are_on(), false, 'the flags want the cron jobs off');
+update switchyard.settings set value = '1' where name = 'freshness_sampling';
+select is((select array_agg(c.jobname::text order by c.jobname) from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname where c.active),
+  '{prune-queue-history-v2,sample-freshness-v2}', '… a baseline lets those run that record');
+update switchyard.settings set value = '0' where name = 'freshness_sampling';
+select is((select count(*) from cron.job as c join switchyard.cron_jobs as j on j.job_name = c.jobname where c.active), 0::bigint, '… and they rest when it ends');
+update public.feature_flags set enabled = true where flag_name = 'use_new_staleness_check';
 
 -- Nothing refreshes a live type: its legacy job was found paused.
 select switchyard.schedule_cron_jobs();
@@ -181,10 +199,10 @@ select switchyard.resolve_alerts(array(select id from switchyard.alerts where ru
 select is((select note from switchyard.alerts where rule = 'breach'), 'seen', '… once');
 select is(switchyard.try_lock_migration(), true, 'the lock of the moves is free');
 select is((select who from switchyard.migration_holder()), null, '… for no other session holds it');
-select is((select who from switchyard.other_writers('public.data_type_registry_v2')), null, '… or writes the registry');
-select throws_ok($$select switchyard.tell_of_writers('cron job "x"', 'cron.job', false)$$, '55P03', 'Cannot change cron job "x": it is held by another session',
+select is(switchyard.row_holder('public.data_type_registry_v2', (select xmax from public.data_type_registry_v2 where data_type = 'quote')), null, '… or writes the registry');
+select throws_ok($$select switchyard.tell_of_holder('cron job "x"', 'cron.job', '0', false)$$, '55P03', 'Cannot change cron job "x": it is held by another session',
   'who may not wait is told by an error');
-select lives_ok($$select switchyard.tell_of_writers('cron job "x"', 'cron.job', true)$$, '… who may by a notice');
+select lives_ok($$select switchyard.tell_of_holder('cron job "x"', 'cron.job', '0', true)$$, '… who may by a notice');
 select matches(switchyard.session_in_words(pg_backend_pid()), '^session \d+ \(postgres[^)]*\): active for \d+ s$', 'a session as people say it');
 
 select * from finish();

@@ -33,7 +33,7 @@ exception when others then
   get stacked diagnostics v_hint = pg_exception_hint;
   return v_hint;
 end $$;
-select is(pg_temp.hint('finished'), 'Leave p_to_stage out for the next stage', '… and the hint is no way back');
+select is(pg_temp.hint('finished'), 'Leave the stage out for the next one', '… and the hint is no way back');
 select results_eq(
   $$select data_type, from_stage, to_stage, moved, overridden, missing, hint from public.advance_migration_v2('profile')$$,
   $$values ('profile', 'legacy', 'shadow', true, '{}'::text[], '{}'::text[], null::text)$$, 'without a stage it moves to the next');

@@ -83,6 +83,42 @@ Deno.test("somebody's open transaction", (test) =>
         assert.equal(await isActive(sql), true);
       });
 
+      await test.step("that locks its row is told from one that has changed another one", async () => {
+        const innocent = postgres(stack.databaseUrl, { max: 1, onnotice: () => {} });
+        const told: string[] = [];
+        const own = postgres(stack.databaseUrl, {
+          max: 1,
+          onnotice: ({ message, hint }) => told.push(`${message} | ${hint}`),
+        });
+        try {
+          await sql`select switchyard.set_stage('profile', 'live', 'test')`;
+          await innocent`begin`;
+          await innocent`select public.pause_data_type_v2('quote')`;
+          const [held] = await other`select pg_backend_pid() as pid`;
+          for (const lock of ["update", "share"]) {
+            await other`begin`;
+            await other.unsafe(
+              `select from public.data_type_registry_v2 where data_type = 'profile' for ${lock}`,
+            );
+            const rollback = own`select * from public.rollback_migration_v2('profile')`.execute();
+            await eventually("a notice", () => told.length > 0 || undefined);
+            assert.match(
+              told[0]!,
+              /changes data type "profile", of session \d+ \(postgres, forgotten\)/,
+            );
+            assert.ok(told[0]!.endsWith(`select pg_terminate_backend(${held!.pid})`), told[0]);
+            await other`rollback`;
+            await rollback;
+            told.length = 0;
+            await sql`select switchyard.set_stage('profile', 'live', 'test')`;
+          }
+        } finally {
+          await innocent.end();
+          await own.end();
+        }
+        await sql`select switchyard.set_stage('profile', 'legacy', 'test')`;
+      });
+
       await test.step("that resolves an alert does not keep a type from going back", async () => {
         await sql`update switchyard.alerts set resolved_at = null, opened_at = now()
                    where rule = 'automatic_rollback' and data_type = 'profile'`;

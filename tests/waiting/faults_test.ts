@@ -38,19 +38,19 @@ Deno.test("a database that does not answer for 30 s during a run loses no job, a
         await setProjectUrl(sql, "http://127.0.0.1:9");
         const running = startRun(stack, stack.apiUrl, { leaseSeconds: 20 });
         await eventually("a quarter of the calls", () => {
-          return Promise.resolve(stack.simulator!.calls > jobs / 4 ? true : undefined);
+          return Promise.resolve(quoteCalls(stack) > jobs / 4 ? true : undefined);
         });
         line.hold();
         await new Promise((resolve) => setTimeout(resolve, OUTAGE_MS));
-        const callsInOutage = stack.simulator!.calls;
+        const callsInOutage = quoteCalls(stack);
         line.release();
         const report = await running;
 
         assert.equal(report.endedBy, "idle", "it goes on when the database is back");
-        assert.ok(stack.simulator!.calls > callsInOutage);
+        assert.ok(quoteCalls(stack) > callsInOutage);
         assertAccounted(report);
         assertOnlyQueueErrors(report, stack);
-        assert.equal(report.vendorCalls, stack.simulator!.calls, "the report counts every call");
+        assert.equal(report.vendorCalls, quoteCalls(stack), "the report counts every call");
         const timeouts = report.errors.filter(({ code }) => code === "timeout");
         assert.ok(
           timeouts.some(({ message }) =>
@@ -299,6 +299,11 @@ function assertOnlyQueueErrors(report: ProcessorReport, stack: Stack): void {
   }
 }
 
+/** Calls for quotes: with real pg_cron a legacy job may have made others before it was paused. */
+function quoteCalls(stack: Stack): number {
+  return stack.simulator!.ledger.filter(({ endpoint }) => endpoint === "quote").length;
+}
+
 function isQueueEmpty(sql: postgres.Sql): Promise<boolean> {
   return sql`select from public.api_call_queue_v2 where finished_at = 'infinity' limit 1`
     .then((rows) => rows.length === 0);
@@ -334,7 +339,7 @@ async function assertDoneOnce(stack: Stack, sql: postgres.Sql, mostLost: number)
   const [books] = await sql`
     select (select sum(calls)::int from public.api_data_usage_v2) as booked,
            (select sum(calls)::int from switchyard.call_grants) as granted`;
-  const made = stack.simulator!.calls;
+  const made = quoteCalls(stack);
   assert.equal(books!.booked, jobs, "each job's call is booked once");
   assert.ok(made <= books!.granted, `made ${made} calls, granted ${books!.granted}`);
   assert.ok(

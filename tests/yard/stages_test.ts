@@ -137,6 +137,23 @@ Deno.test("data types that do not exist, stages that do not exist, reasons that 
     assert.match(hostile.stderr, /unknown data type/);
   }));
 
+Deno.test("a rollback after which nothing refreshes the data type says so", () =>
+  withInstalled(async ({ url, sql }) => {
+    await sql`select cron.alter_job(jobid, active := false) from cron.job
+               where jobname = 'hourly-fetch-fmp-all-exchange-market-status'`;
+    await sql`update feature_flags set enabled = true
+               where flag_name in ('use_queue_system', 'use_new_staleness_check')`;
+    await sql`select switchyard.set_stage('exchange-market-status', 'live', 'test')`;
+    const back = await yard(["rollback", "exchange-market-status", "--reason", "a drill"], {
+      env: { SUPABASE_DB_URL: url },
+    });
+    assert.equal(back.code, 0);
+    assert.match(
+      back.stderr,
+      /Nothing refreshes "exchange-market-status": none of its legacy jobs is active/,
+    );
+  }));
+
 Deno.test("a rollback that has to wait says for whom", () =>
   withInstalled(async ({ url, sql }) => {
     const holder = postgres(url, {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import postgres from "postgres";
 import { compareFingerprints, fingerprint } from "../../local/fingerprint.ts";
 import type { DefaultPrivileges } from "../../local/stack.ts";
 import {
@@ -244,6 +245,51 @@ async function filesOf(folder: string): Promise<string[]> {
   for await (const { name } of Deno.readDir(folder)) names.push(name);
   return names.sort();
 }
+
+Deno.test("an uninstallation that waits for a reader keeps no rollback waiting, and names the reader", () =>
+  withFolder((folder) =>
+    withLegacy("legacy", async ({ stack, sql }) => {
+      await makeInstalledProject(folder);
+      await pushed(folder, stack);
+      await sql`
+        update feature_flags set enabled = true
+         where flag_name in ('use_queue_system', 'use_new_staleness_check')`;
+      const reader = postgres(stack.databaseUrl, {
+        max: 1,
+        connection: { application_name: "forgotten" },
+      });
+      const uninstaller = postgres(stack.databaseUrl, { max: 1, onnotice: () => {} });
+      try {
+        await reader`begin`;
+        await reader`select from feature_flags`;
+        await yardJson(["uninstall", "--workdir", folder]);
+        const names = await filesOf(join(folder, "supabase", "migrations"));
+        const migration = await Deno.readTextFile(
+          join(folder, "supabase", "migrations", names.at(-1)!),
+        );
+        const uninstalling = uninstaller.unsafe(migration.replace("'1 minute'", "'20 seconds'"))
+          .simple().execute();
+        const refused = assert.rejects(uninstalling, {
+          message: "Cannot uninstall Switchyard: its tables are in use",
+          detail: /^session \d+ \(postgres, forgotten\): idle in transaction for \d+ s$/m,
+          hint: /^Let these sessions end, .* and push again$/,
+        });
+        let moves = 0;
+        let isRefused = false;
+        void refused.finally(() => isRefused = true).catch(() => {});
+        while (!isRefused) {
+          await sql`select switchyard.set_stage('profile', 'live', 'test')`;
+          await sql`select * from rollback_migration_v2('profile', 'test')`;
+          moves += 1;
+        }
+        await refused;
+        assert.ok(moves >= 3, `${moves} moves went on beside it`);
+      } finally {
+        await reader.end();
+        await uninstaller.end();
+      }
+    })
+  ));
 
 Deno.test("uninstalled, endpoints serve legacy jobs as before, and Switchyard can be installed again", () =>
   withFolder((folder) =>

@@ -100,7 +100,7 @@ export function withoutComments(sql: string): string {
 }
 
 const STATEMENT =
-  /\b(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify)\b/gi;
+  /\b(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify|grant|revoke|comment|lock|import|execute|security)\b/gi;
 
 /**
  * Statements of a command that do more than read and call, by their first words, as
@@ -122,10 +122,14 @@ const TELLING_FUNCTIONS = new Set([
   "storage.foldername()",
 ]);
 
+/** A call of a function of Postgres that does more than tell. */
+const POSTGRES_CALL =
+  /(?<![\w."])(?:"?pg_catalog"?\s*\.\s*)?"?(setval|nextval|lo_\w+|lowrite|brin_\w+|gin_clean_pending_list|pg_(?:notify|terminate_backend|cancel_backend|reload_conf|rotate_logfile|promote|switch_wal|create_restore_point|export_snapshot|import_system_collations|log_\w+|logical_\w+|replication_\w+|\w*replication_slot\w*|stat_reset\w*|wal_replay_\w+))"?\s*\(/gi;
+
 /**
  * What a command calls besides Edge Functions that its URLs spell out, as `switchyard.other_calls` finds
  * it: SQL functions that may write, but for the one through which it calls an Edge Function, functions of
- * the platform, and HTTP calls to other addresses.
+ * the platform, those of Postgres that do something, and HTTP calls to other addresses.
  */
 export function otherCalls(
   command: string,
@@ -141,10 +145,11 @@ export function otherCalls(
   const ofPlatform = [...code.matchAll(PLATFORM_CALL)]
     .map(([, schema, name]) => `${schema}.${name}()`.toLowerCase())
     .filter((call) => !TELLING_FUNCTIONS.has(call));
+  const ofPostgres = [...code.matchAll(POSTGRES_CALL)].map(([, name]) => `${name}()`.toLowerCase());
   const calls = code.match(HTTP_CALL)?.length ?? 0;
   return [
     ...(calls > functionUrls(text).length ? ["an HTTP call"] : []),
-    ...new Set([...called, ...ofPlatform]),
+    ...new Set([...called, ...ofPlatform, ...ofPostgres]),
   ].sort();
 }
 

@@ -34,7 +34,7 @@ begin
       using errcode = 'undefined_table', hint = 'See select to_regclass(''public.data_type_registry_v2'')';
   end if;
 
-  perform switchyard.lock_migration();
+{{> lock_renamed}}
   -- A database in which nothing has ever moved is a new one, made from the migrations: it gets the same
   -- names, and its data types begin in legacy.
   select string_agg(format('%s is in %s', r.data_type, r.stage), E'\n' order by r.data_type) into v_refused
@@ -60,7 +60,6 @@ begin
             hint = 'Run select switchyard.schedule_cron_jobs()';
   end if;
 
-{{> lock_renamed}}
   -- So that definitions are written with the schema of every name.
   perform set_config('search_path', '', true);
 

@@ -13,6 +13,7 @@ export async function finalizeMigration(own: Own, names: SuffixedNames): Promise
     jobs: quoteText(jobs),
     texts: quoteText(texts),
     action: "finalize",
+    again: "push again",
     renamed: "v_names",
   });
 }
@@ -27,6 +28,7 @@ export async function undoScript(
     ...lists(own.objects.map((object) => renamedObject(object, names))),
     versions: textArray(versions),
     action: "undo finalize",
+    again: "run it again",
     renamed: quoteText(`^(${names.objects.join("|")})$`),
   });
 }

@@ -12,7 +12,6 @@ begin
     raise exception 'Cannot undo finalize: the old names were dropped, or never replaced'
       using errcode = 'undefined_table';
   end if;
-  perform switchyard.lock_migration();
 {{> lock_renamed}}
   perform set_config('search_path', '', true);
   -- Bodies come back before the names that stand in them.

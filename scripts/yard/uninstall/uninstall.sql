@@ -32,7 +32,6 @@ begin
             hint = 'Mark this migration as applied: supabase migration repair --status applied <its version>';
   end if;
 
-  perform switchyard.lock_migration();
   v_tables := array(
     select c.oid::regclass::text
       from unnest(v_relations) as own (name)

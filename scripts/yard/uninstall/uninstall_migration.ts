@@ -46,6 +46,7 @@ export async function uninstallMigration(options: UninstallMigrationOptions): Pr
     names: quoteText(mentionPattern(objects)),
     registry: qualified(registry),
     action: "uninstall Switchyard",
+    again: "push again",
   };
   return `${HEADER}\n${await fillTemplate(TEMPLATE, values)}`;
 }
