@@ -66,6 +66,14 @@ as $$
 declare
   v_held text;
 begin
+  if tg_op = 'UPDATE' and tg_table_name = 'saved_cron_jobs' then
+    if current_setting('switchyard.releases_job', true) is not distinct from old.id::text then
+      return new;
+    end if;
+    raise exception 'Cannot release what is saved of legacy cron job %', coalesce('"' || old.job_name || '"', old.job_id::text)
+      using errcode = 'SY028',
+            hint = 'The job would stay paused; roll its data types back: select * from rollback_migration_v2(…)';
+  end if;
   if tg_op = 'UPDATE' then
     raise exception 'Cannot change whether cron job "%" refreshes data types', old.job_name
       using errcode = 'SY028',
@@ -90,11 +98,17 @@ begin
 end
 $$;
 comment on function switchyard.keep_cron_rows() is
-  'Trigger: the saved definition of a legacy job stays while Switchyard holds the job, and the list of the cron jobs of Switchyard, all of which have to run for the queue to run, keeps its rows (SY028).';
+  'Trigger: the saved definition of a legacy job stays, and is released by switchyard.resume_legacy_job alone, while Switchyard holds the job, and the list of the cron jobs of Switchyard, all of which have to run for the queue to run, keeps its rows (SY028).';
 
 create trigger keep_saved_job
   before delete on switchyard.saved_cron_jobs
   for each row execute function switchyard.keep_cron_rows();
+
+create trigger keep_held_job
+  before update of released_at on switchyard.saved_cron_jobs
+  for each row
+  when (old.released_at is null and new.released_at is not null)
+  execute function switchyard.keep_cron_rows();
 
 create trigger keep_all_saved_jobs
   before truncate on switchyard.saved_cron_jobs

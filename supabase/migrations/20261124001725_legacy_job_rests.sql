@@ -200,10 +200,12 @@ begin
   if v_was_changed then
     v_note := concat_ws('; ', v_note, 'changed since it was saved; the change stays');
   end if;
+  perform set_config('switchyard.releases_job', p_save.id::text, true);
   update switchyard.saved_cron_jobs as s
      set released_at = clock_timestamp(), outcome = concat_ws(': ', v_action, v_note),
          restored_job_id = v_restored_job_id
    where s.id = p_save.id;
+  perform set_config('switchyard.releases_job', '', true);
   return jsonb_strip_nulls(jsonb_build_object(
     'job_id', p_save.job_id, 'job_name', p_save.job_name, 'action', v_action, 'note', v_note));
 end

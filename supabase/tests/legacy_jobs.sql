@@ -1,6 +1,6 @@
 -- How legacy cron jobs are found, and which are left alone.
 begin;
-select plan(62);
+select plan(63);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -64,6 +64,8 @@ select is(pg_temp.note('quote'), 'paused, paused', '… and the event tells');
 select switchyard.set_stage('grades-historical', 'live');
 select throws_ok($$delete from switchyard.saved_cron_jobs where released_at is null and 'grades-historical' = any (data_types)$$, 'SY028',
   'Cannot delete what is saved of legacy cron jobs that are held: "monthly-fetch-fmp-grades-historical"', 'the save of a held job cannot be deleted');
+select throws_ok($$update switchyard.saved_cron_jobs set released_at = now(), outcome = 'x' where released_at is null and 'grades-historical' = any (data_types)$$, 'SY028',
+  'Cannot release what is saved of legacy cron job "monthly-fetch-fmp-grades-historical"', '… nor released by hand');
 select throws_ok($$truncate switchyard.saved_cron_jobs$$, 'SY028', null, '… nor all of them');
 select switchyard.set_stage('grades-historical', 'legacy');
 select lives_ok($$delete from switchyard.saved_cron_jobs where 'grades-historical' = any (data_types)$$, '… until the job is back');
