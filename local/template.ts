@@ -15,7 +15,17 @@ export function findTemplate(
   isMigrated: boolean,
 ): string | undefined {
   const folder = Deno.env.get(TEMPLATES_VARIABLE);
-  return folder === undefined ? undefined : templateIn(folder, defaultPrivileges, isMigrated);
+  if (folder === undefined) return undefined;
+  const template = templateIn(folder, defaultPrivileges, isMigrated);
+  try {
+    Deno.statSync(join(template, "PG_VERSION"));
+  } catch (cause) {
+    throw new Error(
+      `Cannot start from "${template}", which ${TEMPLATES_VARIABLE} names: it holds no data of a server; unset it`,
+      { cause },
+    );
+  }
+  return template;
 }
 
 /**

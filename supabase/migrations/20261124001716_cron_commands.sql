@@ -89,7 +89,7 @@ as $$
            regexp_replace(
              switchyard.without_comments(p_command),
              $re$'(?:[^']|'')*'|"[^"]*"|\mfor\s+(?:no\s+key\s+)?update\M$re$, ' ', 'gi'),
-           '\m(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify|grant|revoke|comment|lock|import|execute|security)\M',
+           '(?<!\.)\m(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify|grant|revoke|comment(?=\s+on\M)|lock|import(?=\s+foreign\M)|execute)\M',
            'gi') as f (found)
 $$;
 comment on function switchyard.other_statements(text) is
@@ -131,7 +131,7 @@ as $$
       select c.name || '()'
         from call as c
        where coalesce(c.schema_name, 'pg_catalog') = 'pg_catalog'
-         and c.name ~ '^(?:setval|nextval|lo_\w+|lowrite|brin_\w+|gin_clean_pending_list|pg_(?:notify|terminate_backend|cancel_backend|reload_conf|rotate_logfile|promote|switch_wal|create_restore_point|export_snapshot|import_system_collations|log_\w+|logical_\w+|replication_\w+|\w*replication_slot\w*|stat_reset\w*|wal_replay_\w+))$'
+         and c.name ~ '^(?:setval|nextval|lo_(?:creat|create|export|from_bytea|import|put|truncate|truncate64|unlink)|lowrite|brin_(?:de)?summarize_\w+|gin_clean_pending_list|pg_(?:notify|terminate_backend|cancel_backend|reload_conf|rotate_logfile|promote|switch_wal|create_restore_point|export_snapshot|import_system_collations|log_\w+|logical_\w+|replication_\w+|\w*replication_slot\w*|stat_reset\w*|wal_replay_\w+))$'
       union
       -- Of the platform's own functions most that stand in a cron command do something, and none lies in the
       -- search path; those of auth and some of storage and realtime only tell.

@@ -57,6 +57,22 @@ comment on column switchyard.saved_cron_jobs.released_at is
 
 create unique index a_job_is_held_once on switchyard.saved_cron_jobs (job_id) where released_at is null;
 
+create function switchyard.is_way_back(p_data_types text[])
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (
+    select 1
+      from public.data_type_registry_v2 as r
+     where r.data_type = any (p_data_types) and r.stage in ('live', 'retired'));
+end
+$$;
+comment on function switchyard.is_way_back(text[]) is
+  'Whether the legacy job of these data types is still needed to roll one of them back.';
+
 create function switchyard.keep_cron_rows()
 returns trigger
 language plpgsql
@@ -67,7 +83,8 @@ declare
   v_held text;
 begin
   if tg_op = 'UPDATE' and tg_table_name = 'saved_cron_jobs' then
-    if current_setting('switchyard.releases_job', true) is not distinct from old.id::text then
+    if current_setting('switchyard.releases_job', true) is not distinct from old.id::text
+       or not switchyard.is_way_back(old.data_types) then
       return new;
     end if;
     raise exception 'Cannot release what is saved of legacy cron job %', coalesce('"' || old.job_name || '"', old.job_id::text)
@@ -88,6 +105,7 @@ begin
   select string_agg(coalesce('"' || s.job_name || '"', 'job ' || s.job_id), ', ' order by s.id) into v_held
     from switchyard.saved_cron_jobs as s
    where s.released_at is null
+     and switchyard.is_way_back(s.data_types)
      and (tg_op = 'TRUNCATE' or s.id = old.id);
   if v_held is not null then
     raise exception 'Cannot delete what is saved of legacy cron jobs that are held: %', v_held
@@ -192,6 +210,7 @@ revoke all on table switchyard.cron_jobs, switchyard.saved_cron_jobs
   from public, anon, authenticated, service_role;
 
 revoke all on function
+  switchyard.is_way_back(text[]),
   switchyard.keep_cron_rows(),
   switchyard.original_job_id(bigint),
   switchyard.owner(),

@@ -92,7 +92,11 @@ set search_path = ''
 as $$
 declare
   v_known text[] := switchyard.called_known_functions(p_save.command);
-  v_calls text[] := switchyard.other_calls(p_save.command);
+  -- Functions of the project alone say what a job is for: many jobs notify, or take the next number.
+  v_calls text[] := array(
+    select c.name
+      from unnest(switchyard.other_calls(p_save.command)) as c (name)
+     where c.name ~ '\.' and c.name !~ '^(cron|graphql|pgmq|realtime|storage|vault)\.');
   v_types text[] := switchyard.types_served_by(p_save.job_name, p_save.command);
 begin
   if p_database <> p_save.database then

@@ -56,7 +56,7 @@ begin
   exception when lock_not_available then
     perform switchyard.tell_of_holder(
       format('cron job %s', coalesce('"' || v_job.jobname || '"', p_job_id::text)), 'cron.job',
-      (select j.xmax from cron.job as j where j.jobid = p_job_id), v_timeout = '0');
+      format('t.jobid = %s', p_job_id), v_timeout = '0');
     perform cron.alter_job(job_id := p_job_id, database := v_job.database);
   end;
   select j.* into v_job from cron.job as j where j.jobid = p_job_id;

@@ -100,7 +100,7 @@ begin
   exception when lock_not_available then
     perform switchyard.tell_of_holder(
       format('data type "%s"', p_data_type), 'public.data_type_registry_v2',
-      (select r.xmax from public.data_type_registry_v2 as r where r.data_type = p_data_type), v_timeout = '0');
+      format('t.data_type = %L', p_data_type), v_timeout = '0');
   end;
   perform 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type for no key update;
 end

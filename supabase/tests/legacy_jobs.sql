@@ -1,6 +1,6 @@
 -- How legacy cron jobs are found, and which are left alone.
 begin;
-select plan(63);
+select plan(66);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -67,6 +67,12 @@ select throws_ok($$delete from switchyard.saved_cron_jobs where released_at is n
 select throws_ok($$update switchyard.saved_cron_jobs set released_at = now(), outcome = 'x' where released_at is null and 'grades-historical' = any (data_types)$$, 'SY028',
   'Cannot release what is saved of legacy cron job "monthly-fetch-fmp-grades-historical"', '… nor released by hand');
 select throws_ok($$truncate switchyard.saved_cron_jobs$$, 'SY028', null, '… nor all of them');
+select is(switchyard.is_way_back('{nope,grades-historical}'), true, '… as it is the way back');
+select is(switchyard.is_way_back('{nope,quote-of-old}'), false, '… of what nobody knows there is none');
+insert into switchyard.saved_cron_jobs (job_id, schedule, command, database, username, node_name, node_port, found_active, data_types, newest_job_id, original_job_id)
+values (900001, 'none', 'select 1', current_database(), current_user, 'localhost', 1, true, '{quote-of-old}', 900001, 900001);
+select lives_ok($$update switchyard.saved_cron_jobs set released_at = now(), outcome = 'given up' where job_id = 900001$$, '… and such a save can be given up');
+delete from switchyard.saved_cron_jobs where job_id = 900001;
 select switchyard.set_stage('grades-historical', 'legacy');
 select lives_ok($$delete from switchyard.saved_cron_jobs where 'grades-historical' = any (data_types)$$, '… until the job is back');
 

@@ -1,6 +1,6 @@
 -- Legacy jobs that are held and made into something else under their own name: that name refreshes nothing.
 begin;
-select plan(48);
+select plan(51);
 
 create function pg_temp.jobs(p_like text) returns text language sql as $$
   select string_agg(format('%s %s %s', regexp_replace(jobname, '\d+$', 'N'), case when active then 'active' else 'paused' end,
@@ -42,6 +42,12 @@ select ok(not pg_temp.does('anything', 'select public.pull_all()', 'hourly-fetch
   '… and under another name nobody knows');
 select ok(not switchyard.does_work_of('a', '/functions/v1/fetch-fmp-profiles', 'elsewhere', jsonb_populate_record(null::switchyard.saved_cron_jobs,
     '{"job_name": "a", "command": "/functions/v1/fetch-fmp-profiles", "database": "postgres", "data_types": ["profile"]}')), 'in another database it does not');
+select ok(not pg_temp.does('hourly-fetch-fmp-profiles', $$select pg_notify('housekeeping', 'cache')$$, 'hourly-fetch-fmp-profiles', $$select pg_notify('refresh', 'profiles')$$, '{profile}'),
+  'that both notify somebody says nothing');
+select ok(not pg_temp.does('hourly-fetch-fmp-profiles', $$select cron.schedule('y', '* * * * *', 'select 2')$$, 'hourly-fetch-fmp-profiles', $$select cron.schedule('x', '* * * * *', 'select 1')$$, '{profile}'),
+  '… nor that both schedule something');
+select ok(pg_temp.does('hourly-fetch-fmp-profiles', $$select  pg_notify('refresh', 'profiles') -- now$$, 'hourly-fetch-fmp-profiles', $$select pg_notify('refresh', 'profiles')$$, '{profile}'),
+  '… the same command does');
 select is(switchyard.called_known_functions('/functions/v1/fetch-fmp-profiles /functions/v1/send-mail'), '{fetch-fmp-profiles}'::text[],
   'functions that refresh a type are known');
 

@@ -1,6 +1,6 @@
 -- What keeps the queue from running, and who notices.
 begin;
-select plan(71);
+select plan(75);
 
 create function pg_temp.alter(p_name text, p_active boolean default null, p_schedule text default null, p_command text default null)
 returns void language sql as $$
@@ -199,11 +199,22 @@ select switchyard.resolve_alerts(array(select id from switchyard.alerts where ru
 select is((select note from switchyard.alerts where rule = 'breach'), 'seen', '… once');
 select is(switchyard.try_lock_migration(), true, 'the lock of the moves is free');
 select is((select who from switchyard.migration_holder()), null, '… for no other session holds it');
-select is(switchyard.row_holder('public.data_type_registry_v2', (select xmax from public.data_type_registry_v2 where data_type = 'quote')), null, '… or writes the registry');
-select throws_ok($$select switchyard.tell_of_holder('cron job "x"', 'cron.job', '0', false)$$, '55P03', 'Cannot change cron job "x": it is held by another session',
+select is((select h::text from switchyard.row_holder('public.data_type_registry_v2', 'data_type = ''quote''') as h), '(,)', '… or writes the registry');
+select throws_ok($$select switchyard.tell_of_holder('cron job "x"', 'cron.job', 'false', false)$$, '55P03', 'Cannot change cron job "x": it is held by another session',
   'who may not wait is told by an error');
-select lives_ok($$select switchyard.tell_of_holder('cron job "x"', 'cron.job', '0', true)$$, '… who may by a notice');
+select lives_ok($$select switchyard.tell_of_holder('cron job "x"', 'cron.job', 'false', true)$$, '… who may by a notice');
 select matches(switchyard.session_in_words(pg_backend_pid()), '^session \d+ \(postgres[^)]*\): active for \d+ s$', 'a session as people say it');
+
+-- A legacy job that cannot be brought back ends no sample, and its alert stays open.
+select switchyard.schedule_cron_jobs();
+select switchyard.set_stage('exchange-rates', 'live');
+select cron.alter_job(jobid, command := $$select net.http_post(url := 'https://x.supabase.co/functions/v1/fetch-fmp-available-exchanges')$$)
+  from cron.job where jobname = 'daily-fetch-exchange-rates';
+update switchyard.saved_cron_jobs set schedule = 'none' where job_name = 'daily-fetch-exchange-rates' and released_at is null;
+select is(switchyard.watch_queue(), 0, 'a job that cannot be brought back is none that runs again');
+select is((select count(*) from switchyard.alerts where rule = 'legacy_job' and resolved_at is null), 1::bigint, '… and an alert');
+select ok((select count(*) > 1 from public.sample_freshness_v2()), '… and samples are taken');
+select is((select count(*) from switchyard.alerts where rule = 'legacy_job' and resolved_at is null), 1::bigint, '… and the alert stays');
 
 select * from finish();
 rollback;

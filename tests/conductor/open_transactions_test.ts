@@ -95,11 +95,16 @@ Deno.test("somebody's open transaction", (test) =>
           await innocent`begin`;
           await innocent`select public.pause_data_type_v2('quote')`;
           const [held] = await other`select pg_backend_pid() as pid`;
-          for (const lock of ["update", "share"]) {
+          for (
+            const lock of [
+              "select from public.data_type_registry_v2 where data_type = 'profile' for update",
+              "select from public.data_type_registry_v2 where data_type = 'profile' for share",
+              "lock table public.data_type_registry_v2 in exclusive mode",
+            ]
+          ) {
+            if (lock.startsWith("lock")) await innocent`rollback`;
             await other`begin`;
-            await other.unsafe(
-              `select from public.data_type_registry_v2 where data_type = 'profile' for ${lock}`,
-            );
+            await other.unsafe(lock);
             const rollback = own`select * from public.rollback_migration_v2('profile')`.execute();
             await eventually("a notice", () => told.length > 0 || undefined);
             assert.match(

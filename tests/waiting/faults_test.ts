@@ -36,7 +36,10 @@ Deno.test("a database that does not answer for 30 s during a run loses no job, a
         await queueQuotes(stack, sql);
         // Real pg_cron goes by the real clock, and would start another run in a minute.
         await setProjectUrl(sql, "http://127.0.0.1:9");
-        const running = startRun(stack, stack.apiUrl, { leaseSeconds: 20 });
+        const running = startRun(stack, stack.apiUrl, {
+          leaseSeconds: 20,
+          budgetMs: 600_000,
+        });
         await eventually("a quarter of the calls", () => {
           return Promise.resolve(quoteCalls(stack) > jobs / 4 ? true : undefined);
         });
@@ -265,7 +268,7 @@ async function pauseLegacyJobs(sql: postgres.Sql): Promise<void> {
 async function startRun(
   stack: Stack,
   apiUrl: string,
-  options: Pick<ProcessorOptions, "leaseSeconds"> & { callTimeoutMs?: number },
+  options: Pick<ProcessorOptions, "leaseSeconds" | "budgetMs"> & { callTimeoutMs?: number },
 ): Promise<ProcessorReport> {
   const env = new Map([
     ["FMP_API_KEY", stack.simulator!.apiKey],

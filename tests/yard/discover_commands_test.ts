@@ -88,6 +88,7 @@ Deno.test("discover and the database read commands alike", () =>
       `select net.http_post('https://a.b/functions/v1/' || 'fetch-c'), public.pull_reviews(), service_key()`,
       `select net.http_get(${url}), "Cron" . schedule('a', '* * * * *', 'b'), pgmq.send('q', '{}'), storage.filename('a/b'), vault.create_secret('x'), now()`,
       `select net.http_get(${url}), setval('s', 1), "pg_catalog".pg_Notify('a', 'b'), pg_sleep(1), pg_stat_reset_shared('x'); grant select on t to anon; lock t; comment on table t is ''`,
+      `select net.http_get(${url}), t.comment, t.lock, security, comment, import, lo_price(1), lo_unlink(1) from t`,
       `select net.http_get('https://a.b/functions/v1/fetch-d'), extensions.http_get('https://ping.example.org'); select pull_reviews()`,
     ];
     const { sqlFunctions } = await readCatalog(sql, () => {});

@@ -100,7 +100,7 @@ export function withoutComments(sql: string): string {
 }
 
 const STATEMENT =
-  /\b(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify|grant|revoke|comment|lock|import|execute|security)\b/gi;
+  /(?<!\.)\b(insert|update|delete|merge|truncate|copy|call|refresh|vacuum|analyze|reindex|cluster|create|alter|drop|notify|grant|revoke|comment(?=\s+on\b)|lock|import(?=\s+foreign\b)|execute)\b/gi;
 
 /**
  * Statements of a command that do more than read and call, by their first words, as
@@ -124,7 +124,7 @@ const TELLING_FUNCTIONS = new Set([
 
 /** A call of a function of Postgres that does more than tell. */
 const POSTGRES_CALL =
-  /(?<![\w."])(?:"?pg_catalog"?\s*\.\s*)?"?(setval|nextval|lo_\w+|lowrite|brin_\w+|gin_clean_pending_list|pg_(?:notify|terminate_backend|cancel_backend|reload_conf|rotate_logfile|promote|switch_wal|create_restore_point|export_snapshot|import_system_collations|log_\w+|logical_\w+|replication_\w+|\w*replication_slot\w*|stat_reset\w*|wal_replay_\w+))"?\s*\(/gi;
+  /(?<![\w."])(?:"?pg_catalog"?\s*\.\s*)?"?(setval|nextval|lo_(?:creat|create|export|from_bytea|import|put|truncate|truncate64|unlink)|lowrite|brin_(?:de)?summarize_\w+|gin_clean_pending_list|pg_(?:notify|terminate_backend|cancel_backend|reload_conf|rotate_logfile|promote|switch_wal|create_restore_point|export_snapshot|import_system_collations|log_\w+|logical_\w+|replication_\w+|\w*replication_slot\w*|stat_reset\w*|wal_replay_\w+))"?\s*\(/gi;
 
 /**
  * What a command calls besides Edge Functions that its URLs spell out, as `switchyard.other_calls` finds
