@@ -7,7 +7,6 @@ volatile
 set search_path = ''
 as $$
 declare
-  v_timeout text := current_setting('lock_timeout');
   v_completed_before timestamptz := date_trunc('day', clock_timestamp(), 'UTC')
     - make_interval(days => switchyard.setting_integer('completed_retention_days'));
   v_failed_before timestamptz := date_trunc('day', clock_timestamp(), 'UTC')
@@ -16,14 +15,10 @@ declare
   v_before timestamptz;
   v_statement text;
 begin
-  -- Legacy jobs that run again are committed at once; an hour more harms no history. Cron jobs and alerts are
-  -- not waited for long.
-  perform set_config('lock_timeout', '3s', true);
+  -- Legacy jobs that run again are committed at once; an hour more harms no history.
   if switchyard.watch_queue() > 0 then
-    perform set_config('lock_timeout', v_timeout, true);
     return;
   end if;
-  perform set_config('lock_timeout', v_timeout, true);
   -- A loop over a few deletes. Partitions in which all is past its retention are dropped whole; here
   -- go the jobs of the state that is kept for less long, and what the default partition has caught.
   for what, v_statement, v_before in

@@ -75,6 +75,7 @@ returns integer
 language plpgsql
 volatile
 set search_path = ''
+set lock_timeout = '3s'
 as $$
 declare
   v_report jsonb := '[]'::jsonb;
