@@ -275,15 +275,20 @@ begin
   -- One wake a second. The second of the last one is kept twice: in the row, which a rolled back
   -- transaction takes back together with its request, and in a sequence, which it does not. Whoever
   -- meets the row locked gives its holder a moment to commit; a holder that takes longer may roll back,
-  -- and then the sequence decides. Not by waiting for the lock: that could close a circle.
+  -- and then the sequence decides. Not by waiting for the lock: that could close a circle. The lock
+  -- asks for the time once more: another wake may have committed since.
   for v_try in 1..3 loop
     perform 1 from switchyard.wakes as w where w.last_wake_at >= clock_timestamp() - interval '1 second';
     if found then
       return false;
     end if;
-    perform 1 from switchyard.wakes as w for update skip locked;
+    exit when v_try = 3;
+    perform 1
+       from switchyard.wakes as w
+      where w.last_wake_at < clock_timestamp() - interval '1 second'
+        for update skip locked;
     v_has_row := found;
-    exit when v_has_row or v_try = 3;
+    exit when v_has_row;
     perform pg_sleep(0.02);
   end loop;
   if not v_has_row and not switchyard.takes_second() then
@@ -303,7 +308,7 @@ begin
 end
 $$;
 comment on function switchyard.wake_processor() is
-  'Asks for a processor when use_queue_system is on and none is alive, at most once a second. True when it asked. A missing secret is kept in switchyard.wakes.last_problem.';
+  'Asks for a processor when use_queue_system is on and none is alive, at most once a second, and once more in a second whose asking transaction has not ended after 40 ms, for it may roll back. True when it asked. A missing secret is kept in switchyard.wakes.last_problem.';
 
 create function switchyard.wake_after_insert()
 returns trigger

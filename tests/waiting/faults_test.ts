@@ -210,7 +210,9 @@ Deno.test("an enqueue, also a plain insert, wakes a processor at once, once a se
         return waiting.length === 0 ? true : undefined;
       });
       const count = wakes().length;
-      assert.ok(count <= 2 + seconds, `${count} wakes in ${seconds} s`);
+      // One each second, and on a machine that keeps a transaction open one more; one is taken back
+      // above. The sessions enqueue up to 200 times a second.
+      assert.ok(count <= 1 + 2 * (seconds + 1), `${count} wakes in ${seconds} s`);
     } finally {
       await setProjectUrl(sql, stack.apiUrl);
       await listener.shutdown();
