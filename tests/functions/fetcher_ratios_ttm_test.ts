@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fetchSymbols } from "../../supabase/functions/_shared/fetchers/contract.ts";
 import { ratiosTtmFetcher } from "../../supabase/functions/_shared/fetchers/ratios_ttm.ts";
-import { ratiosExample } from "./fetcher_examples.ts";
+import { ratiosExample } from "./statement_examples.ts";
 import { contextFor, fetchJson, onlyRow, vendorErrorOf } from "./fetcher_support.ts";
 
 Deno.test("the documented ratios fill their columns, the only live one with null", async () => {

@@ -9,11 +9,11 @@ import { sharesFloatFetcher } from "../../supabase/functions/_shared/fetchers/sh
 import {
   dividendExample,
   gradesExample,
-  ratiosExample,
   segmentationExample,
   sharesFloatExample,
   variantExample,
 } from "./fetcher_examples.ts";
+import { ratiosExample } from "./statement_examples.ts";
 import {
   contextFor,
   fetchJson,

@@ -4,7 +4,7 @@ import {
   createFinancialStatementsFetcher,
   type FinancialStatementsOptions,
 } from "../../supabase/functions/_shared/fetchers/financial_statements.ts";
-import { balanceSheetExample, cashFlowExample, incomeExample } from "./fetcher_examples.ts";
+import { balanceSheetExample, cashFlowExample, incomeExample } from "./statement_examples.ts";
 import { contextFor, type FakeVendor, vendorErrorOf, without } from "./fetcher_support.ts";
 
 const PATHS = ["income-statement", "balance-sheet-statement", "cash-flow-statement"] as const;

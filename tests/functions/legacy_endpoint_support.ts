@@ -3,17 +3,19 @@ import {
   type LegacyEndpointDefinition,
 } from "../../supabase/functions/_shared/legacy_endpoint.ts";
 import {
-  balanceSheetExample,
-  cashFlowExample,
   dividendExample,
   gradesExample,
-  incomeExample,
   profileExample,
   quoteExample,
-  ratiosExample,
   segmentationExample,
   variantExample,
 } from "./fetcher_examples.ts";
+import {
+  balanceSheetExample,
+  cashFlowExample,
+  incomeExample,
+  ratiosExample,
+} from "./statement_examples.ts";
 import type { FakeVendor } from "./fetcher_support.ts";
 import { type Answer, callEndpoint, type World } from "./legacy_support.ts";
 
