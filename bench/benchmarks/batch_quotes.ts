@@ -1,15 +1,16 @@
 import postgres from "postgres";
+import { runProcessorOn } from "../../local/processor_run.ts";
 import { type Stack, startStack } from "../../local/stack.ts";
 import { started } from "../abort.ts";
 import { alone, type Benchmark } from "../benchmark.ts";
 import { batchesOf } from "../contender.ts";
 import { enqueue } from "../contenders/switchyard.ts";
-import { processOn } from "../processor_run.ts";
 import { makeDataDir } from "../server.ts";
 import { formatNumber } from "../statistics.ts";
 
 const CALLS_PER_MINUTE = 300;
 const LEAST_PER_MINUTE = 5_000;
+const HALF_AN_HOUR_MS = 30 * 60_000;
 
 export const batchQuotesBenchmark: Benchmark = {
   name: "batch-quotes",
@@ -41,7 +42,12 @@ export const batchQuotesBenchmark: Benchmark = {
         for (const { from, to } of batchesOf(symbols.length)) {
           await enqueue(sql, symbols.slice(from, to));
         }
-        const report = await processOn(stack, signal, 1_000);
+        const report = await runProcessorOn(stack, {
+          budgetMs: HALF_AN_HOUR_MS,
+          batchSize: 400,
+          lingerMs: 1_000,
+          signal,
+        });
         const [done] = await sql<[{ jobs: number; ended: Date }]>`
           select count(*)::int as jobs, max(finished_at) as ended
             from public.api_call_queue_v2 where status = 'completed'`;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
+import { runProcessorOn } from "../../local/processor_run.ts";
 import type { Stack } from "../../local/stack.ts";
 import {
   type Fetcher,
@@ -7,8 +8,6 @@ import {
   type Row,
 } from "../../supabase/functions/_shared/fetchers/index.ts";
 import type { ProcessorReport } from "../../supabase/functions/_shared/processor/report.ts";
-import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
-import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
 
 /**
  * Drains the queue with the real processor in this process, so that a test can give it fetchers of
@@ -18,21 +17,8 @@ export async function drainQueue(
   stack: Stack,
   fetchers: Readonly<Record<string, Fetcher>> = honestFetchers,
 ): Promise<ProcessorReport> {
-  const queue = createQueueClient({ url: stack.apiUrl, key: stack.keys.secretKey });
-  const runId = crypto.randomUUID();
-  const { started, reason } = await queue.startRun(runId, false, { until: Date.now() + 15_000 });
-  assert.ok(started, reason ?? "the queue is off");
-  return await runProcessor({
-    queue,
-    runId,
+  return await runProcessorOn(stack, {
     fetchers,
-    context: {
-      fetch: globalThis.fetch,
-      baseUrl: stack.fmpUrl,
-      apiKey: stack.simulator!.apiKey,
-      timeoutMs: 10_000,
-      now: () => new Date(),
-    },
     lingerMs: 0,
     settleDelayMs: 20,
     // Limits do not matter here; on a slow machine the jobs of a late claim would be given back.

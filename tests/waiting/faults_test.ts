@@ -1,13 +1,9 @@
 import assert from "node:assert/strict";
 import type postgres from "postgres";
 import { startDatabase } from "../../local/database/embedded.ts";
+import { runProcessorOn } from "../../local/processor_run.ts";
 import type { Stack } from "../../local/stack.ts";
-import { fetchContextFromEnv } from "../../supabase/functions/_shared/env.ts";
-import { fetchers } from "../../supabase/functions/_shared/fetchers/index.ts";
 import type { ProcessorReport } from "../../supabase/functions/_shared/processor/report.ts";
-import type { ProcessorOptions } from "../../supabase/functions/_shared/processor/options.ts";
-import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
-import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
 import { withStack } from "../integration/with_stack.ts";
 import { eventually } from "../eventually.ts";
 import { FAULTS, startFaultyGateway } from "./faulty_gateway.ts";
@@ -36,7 +32,8 @@ Deno.test("a database that does not answer for 30 s during a run loses no job, a
         await queueQuotes(stack, sql);
         // Real pg_cron goes by the real clock, and would start another run in a minute.
         await setProjectUrl(sql, "http://127.0.0.1:9");
-        const running = startRun(stack, stack.apiUrl, {
+        const running = runProcessorOn(stack, {
+          callTimeoutMs: 10_000,
           leaseSeconds: 20,
           budgetMs: 600_000,
         });
@@ -87,7 +84,7 @@ Deno.test("a REST API that fails a third of its calls, some after they took effe
       try {
         const reports: ProcessorReport[] = [];
         await eventually("the queue to be empty", async () => {
-          reports.push(await startRun(stack, gateway.url, { callTimeoutMs: 1_000 }));
+          reports.push(await runProcessorOn(stack, { apiUrl: gateway.url, callTimeoutMs: 1_000 }));
           // A claim whose answer was lost holds jobs for nobody.
           await expireLeases(sql);
           return await isQueueEmpty(sql) ? true : undefined;
@@ -264,31 +261,6 @@ async function setProjectUrl(sql: postgres.Sql, url: string): Promise<void> {
 async function pauseLegacyJobs(sql: postgres.Sql): Promise<void> {
   await sql`select cron.alter_job(job_id := jobid, active := false) from cron.job
              where jobname not in (select job_name from switchyard.cron_jobs)`;
-}
-
-/** Registers a processor run in this process and goes through with it. */
-async function startRun(
-  stack: Stack,
-  apiUrl: string,
-  options: Pick<ProcessorOptions, "leaseSeconds" | "budgetMs"> & { callTimeoutMs?: number },
-): Promise<ProcessorReport> {
-  const env = new Map([
-    ["FMP_API_KEY", stack.simulator!.apiKey],
-    ["FMP_BASE_URL", stack.fmpUrl],
-  ]);
-  const { callTimeoutMs = 10_000, ...runOptions } = options;
-  const queue = createQueueClient({ url: apiUrl, key: stack.keys.secretKey, callTimeoutMs });
-  const runId = crypto.randomUUID();
-  const signal = new AbortController().signal;
-  const start = await queue.startRun(runId, false, { until: Date.now() + 10_000 });
-  assert.ok(start.started);
-  return await runProcessor({
-    queue,
-    fetchers,
-    context: fetchContextFromEnv({ get: (name) => env.get(name) }, signal),
-    runId,
-    ...runOptions,
-  });
 }
 
 function assertAccounted({ jobs: { claimed, ...ends } }: ProcessorReport): void {

@@ -1,8 +1,5 @@
 import assert from "node:assert/strict";
-import { fetchContextFromEnv } from "../../supabase/functions/_shared/env.ts";
-import { fetchers } from "../../supabase/functions/_shared/fetchers/index.ts";
-import { runProcessor } from "../../supabase/functions/_shared/processor/run_processor.ts";
-import { createQueueClient } from "../../supabase/functions/_shared/queue_client.ts";
+import { runProcessorOn } from "../../local/processor_run.ts";
 import { withStack } from "../integration/with_stack.ts";
 import { eventually } from "../eventually.ts";
 
@@ -33,24 +30,8 @@ const keepsLimit = (limit: number) =>
       }::text[]) as symbol`;
       await sql`insert into public.profiles (symbol) select unnest(${symbols}::text[])`;
 
-      const env = new Map([
-        ["FMP_API_KEY", stack.simulator!.apiKey],
-        ["FMP_BASE_URL", stack.fmpUrl],
-      ]);
       const shutdown = new AbortController();
-      const process = async () => {
-        const queue = createQueueClient({ url: stack.apiUrl, key: stack.keys.secretKey });
-        const runId = crypto.randomUUID();
-        await queue.startRun(runId, false, { until: Date.now() + 10_000 });
-        return await runProcessor({
-          queue,
-          fetchers,
-          context: fetchContextFromEnv({ get: (name) => env.get(name) }, shutdown.signal),
-          runId,
-          lingerMs: 120_000,
-          signal: shutdown.signal,
-        });
-      };
+      const process = () => runProcessorOn(stack, { lingerMs: 120_000, signal: shutdown.signal });
       // A run that has used its time is followed by another, as cron has it.
       const runs = Array.from({ length: 4 }, async () => {
         const reports = [];
