@@ -22,6 +22,7 @@ const NOT_AFTERWARDS = [
   "tests/yard/discover_commands_test.ts",
   "tests/yard/discover_legacy_test.ts",
   "tests/yard/finalize_test.ts",
+  "tests/yard/finalize_refusals_test.ts",
   "tests/yard/uninstall_test.ts",
   "tests/integration/install_test.ts",
 ];

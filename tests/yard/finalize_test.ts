@@ -1,118 +1,18 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createClient } from "@supabase/supabase-js";
-import postgres, { type Sql } from "postgres";
+import type { Sql } from "postgres";
 import { compareFingerprints, fingerprint } from "../../local/fingerprint.ts";
+import { CHECKOUT } from "../../local/migrations.ts";
 import { runPgtap } from "../../local/pgtap.ts";
 import type { Stack } from "../../local/stack.ts";
 import { makeFinalizedCopy } from "../../scripts/test/finalized_copy.ts";
-import { CHECKOUT } from "../../local/migrations.ts";
-import { type RunningStack, withStack } from "../integration/with_stack.ts";
 import { eventually } from "../eventually.ts";
-import {
-  commit,
-  cronJobs,
-  fail,
-  makeInstalledProject,
-  pushed,
-  pushTo,
-} from "./installed_project.ts";
-import { makeNewProject, readTree, withFolder, write } from "./projects.ts";
+import { withStack } from "../integration/with_stack.ts";
+import { deploy, retireAll, suffixed, tree, withInstalled } from "./finalizing.ts";
+import { commit, cronJobs, fail, pushed, pushTo } from "./installed_project.ts";
+import { withFolder } from "./projects.ts";
 import { discover, yard, yardJson } from "./yard.ts";
-
-interface Finalizing extends RunningStack {
-  /** The repository. */
-  folder: string;
-  /** What is deployed: the Edge Functions that the stack serves. */
-  deployed: string;
-  /** Types `finalize` there, which must succeed. */
-  finalize(...args: string[]): ReturnType<typeof yardJson>;
-}
-
-/** A stack with Switchyard installed from a repository under git. */
-function withInstalled(
-  options: Parameters<typeof withStack>[0],
-  test: (finalizing: Finalizing) => Promise<void>,
-): Promise<void> {
-  return withFolder((folder) =>
-    withFolder(async (deployed) => {
-      await makeInstalledProject(folder);
-      await commit(folder);
-      await deploy(folder, deployed);
-      await knowSettings(deployed);
-      await withStack({ cron: false, ...options, projectDir: deployed }, (running) =>
-        test({
-          ...running,
-          folder,
-          deployed,
-          finalize: (...args) =>
-            yardJson([
-              "finalize",
-              "--workdir",
-              folder,
-              "--db-url",
-              running.stack.databaseUrl,
-              ...args,
-            ]),
-        }));
-    })
-  );
-}
-
-/** Copies the repository over what is deployed; what is deployed besides stays. */
-async function deploy(folder: string, deployed: string): Promise<void> {
-  for (const [path, text] of Object.entries(await tree(folder))) {
-    await write(join(deployed, path), text);
-  }
-}
-
-/** The stack reads verify_jwt once, the platform with each deployment. */
-async function knowSettings(deployed: string): Promise<void> {
-  const config = join(deployed, "supabase", "config.toml");
-  const text = await Deno.readTextFile(config);
-  await write(config, `${text}\n[functions.queue-processor]\nverify_jwt = false\n`);
-}
-
-/** The files of a repository, without those of git itself. */
-async function tree(folder: string): Promise<Record<string, string>> {
-  const files = await readTree(folder);
-  return Object.fromEntries(Object.entries(files).filter(([path]) => !path.startsWith(".git/")));
-}
-
-async function retireAll(sql: Sql): Promise<void> {
-  await sql`
-    select switchyard.set_stage(data_type, 'retired', 'test', '{}') from data_type_registry_v2`;
-  await sql`
-    update feature_flags set enabled = true
-     where flag_name in ('use_queue_system', 'use_new_staleness_check')`;
-}
-
-/** Whatever of Switchyard still has the suffix: names, definitions, comments, texts in its tables. */
-async function suffixed(sql: Sql): Promise<string[]> {
-  const found = (await fingerprint(sql))
-    .filter(({ identity, definition }) => /[_-]v2(?![a-z0-9])/.test(identity + definition))
-    .map(({ kind, identity }) => `${kind} ${identity}`);
-  const comments = await sql<{ description: string }[]>`
-    select description from pg_description where description ~ '[_-]v2(?![[:alnum:]])'`;
-  found.push(...comments.map(({ description }) => description));
-  const columns = await sql<{ table: string; column: string }[]>`
-    select c.oid::regclass::text as table, a.attname::text as column
-      from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
-     where c.relkind in ('r', 'p') and not c.relispartition
-       and (c.relnamespace = 'switchyard'::regnamespace
-            or c.oid in ('data_type_registry'::regclass, 'feature_flags'::regclass,
-                         'api_providers'::regclass))
-       and a.atttypid in ('text'::regtype, 'text[]'::regtype, 'jsonb'::regtype)`;
-  for (const { table, column } of columns) {
-    // What happened before keeps its words.
-    if (/_(events|changes|verdicts|cron_jobs_saved)$|baseline/.test(table)) continue;
-    const rows = await sql.unsafe(
-      `select from ${table} as t where t.${column}::text ~ '[_-]v2(?![[:alnum:]])'`,
-    );
-    if (rows.length > 0) found.push(`${rows.length} rows of ${table}.${column}`);
-  }
-  return found;
-}
 
 Deno.test("names lose their suffix under a working processor, in an order without any gap", () =>
   withInstalled(
@@ -351,109 +251,6 @@ async function ownTexts(sql: Sql, suffix: string): Promise<unknown> {
               from cron.job) as cron`;
   return { comments: [...comments], rows: [...rows] };
 }
-
-Deno.test("finalize refuses, and writes nothing, while anything stands in its way", () =>
-  withInstalled({ net: false, activeSymbols: 3 }, async ({ stack, sql, folder, finalize }) => {
-    const options = ["--workdir", folder, "--db-url", stack.databaseUrl];
-    const before = await tree(folder);
-    const refused = async (...more: string[]) => {
-      const message = await fail(yard(["finalize", ...options, ...more]));
-      assert.deepEqual(await tree(folder), before, message);
-      return message;
-    };
-    await sql`select switchyard.set_stage('quote', 'retired', 'test', '{}')`;
-    assert.match(
-      await refused(),
-      /Cannot finalize: 12 data types are not retired\n(.*\n)*.*profile is in legacy/,
-    );
-    assert.match(
-      await refused("--drop-old-names"),
-      /Cannot drop the old names: .* was not finalized/,
-    );
-    await retireAll(sql);
-    await sql.unsafe(`
-      create table public.api_call_queue (mine integer);
-      create function public.extend_leases(p_mine integer) returns integer language sql
-        set search_path = '' as $$ select 1 $$;
-      select cron.schedule('check-stale-data', '0 0 * * *', 'select 1');
-    `).simple();
-    const taken =
-      /relation api_call_queue\n(.*\n)*.*function extend_leases\(integer\)|cron job check-stale-data/;
-    assert.match(await refused(), taken);
-
-    // The migration by itself: pushed where it was not meant for.
-    const out = await Deno.makeTempDir();
-    try {
-      await sql`drop table public.api_call_queue`;
-      await sql`drop function public.extend_leases(integer)`;
-      await sql`select cron.unschedule('check-stale-data')`;
-      const { migrations } = await finalize("--out", out);
-      assert.deepEqual(await tree(folder), before);
-      const migration = await Deno.readTextFile(join(out, migrations[0]));
-      assert.ok(await Deno.stat(join(out, "supabase/functions/queue-processor/index.ts")));
-      await sql`select rollback_migration_v2('quote', 'test')`;
-      const objects = await fingerprint(sql);
-      await assert.rejects(
-        sql.unsafe(migration).simple(),
-        (error: postgres.PostgresError) =>
-          /not every data type is retired/.test(error.message) &&
-          error.detail === "quote is in legacy",
-      );
-      await retireAll(sql);
-      await sql`create table public.api_call_queue (mine integer)`;
-      await assert.rejects(
-        sql.unsafe(migration).simple(),
-        (error: postgres.PostgresError) =>
-          /names that are wanted are taken/.test(error.message) &&
-          error.detail === "table public.api_call_queue",
-      );
-      await sql`drop table public.api_call_queue`;
-      const differences = compareFingerprints(objects, await fingerprint(sql));
-      assert.deepEqual(differences.filter(({ object }) => object.kind !== "cron job"), []);
-    } finally {
-      await Deno.remove(out, { recursive: true });
-    }
-
-    await write(join(folder, "supabase/functions/queue-processor/index.ts"), "export {};\n");
-    const folderTaken = await fail(yard(["finalize", ...options, "--dry-run"]));
-    assert.match(
-      folderTaken,
-      /folders that are wanted are taken\n *supabase\/functions\/queue-processor/,
-    );
-    await Deno.remove(join(folder, "supabase/functions/queue-processor"), { recursive: true });
-    await write(join(folder, "mine.ts"), 'rpc("check_and_queue_stale_batch_v2");\n');
-    assert.match(
-      await fail(yard(["finalize", ...options])),
-      /it has changes that are not committed\n *\?\? mine\.ts/,
-    );
-    await commit(folder);
-    const { mentions } = await finalize("--dry-run");
-    assert.deepEqual(mentions, [{ path: "mine.ts", count: 1 }]);
-
-    await sql`select rollback_migration_v2(data_type, 'test') from data_type_registry_v2`;
-    await sql`update data_type_registry_v2 set covers = null, depends_on = null`;
-    await sql`delete from data_type_registry_v2`;
-    assert.match(
-      await fail(yard(["finalize", ...options])),
-      /Cannot finalize: no data type is registered/,
-    );
-  }));
-
-Deno.test("a repository without Switchyard, or finalized, is told so", () =>
-  withFolder(async (folder) => {
-    await makeNewProject(folder);
-    assert.match(
-      await fail(yard(["finalize", "--workdir", folder])),
-      /Cannot finalize: Switchyard is not installed in/,
-    );
-    await makeInstalledProject(join(folder, "installed"));
-    const installed = join(folder, "installed");
-    const manifestFile = join(installed, "supabase", "switchyard.json");
-    const manifest = JSON.parse(await Deno.readTextFile(manifestFile));
-    const finalized = { migrations: [], functions: ["queue-processor"], oldNamesDropped: false };
-    await write(manifestFile, JSON.stringify({ ...manifest, finalized }));
-    assert.match(await fail(yard(["install", "--workdir", installed])), /it was finalized/);
-  }));
 
 /** Files that go through most of the names; `npm test -- --finalized` runs all tests. */
 const SOME_DATABASE_TESTS = [

@@ -1,0 +1,103 @@
+import { join } from "node:path";
+import type { Sql } from "postgres";
+import { fingerprint } from "../../local/fingerprint.ts";
+import { type RunningStack, withStack } from "../integration/with_stack.ts";
+import { commit, makeInstalledProject } from "./installed_project.ts";
+import { readTree, withFolder, write } from "./projects.ts";
+import { yardJson } from "./yard.ts";
+
+/** What a test of `yard finalize` works with. */
+export interface Finalizing extends RunningStack {
+  /** The repository. */
+  folder: string;
+  /** What is deployed: the Edge Functions that the stack serves. */
+  deployed: string;
+  /** Types `finalize` there, which must succeed. */
+  finalize(...args: string[]): ReturnType<typeof yardJson>;
+}
+
+/** A stack with Switchyard installed from a repository under git. */
+export function withInstalled(
+  options: Parameters<typeof withStack>[0],
+  test: (finalizing: Finalizing) => Promise<void>,
+): Promise<void> {
+  return withFolder((folder) =>
+    withFolder(async (deployed) => {
+      await makeInstalledProject(folder);
+      await commit(folder);
+      await deploy(folder, deployed);
+      await knowSettings(deployed);
+      await withStack({ cron: false, ...options, projectDir: deployed }, (running) =>
+        test({
+          ...running,
+          folder,
+          deployed,
+          finalize: (...args) =>
+            yardJson([
+              "finalize",
+              "--workdir",
+              folder,
+              "--db-url",
+              running.stack.databaseUrl,
+              ...args,
+            ]),
+        }));
+    })
+  );
+}
+
+/** Copies the repository over what is deployed; what is deployed besides stays. */
+export async function deploy(folder: string, deployed: string): Promise<void> {
+  for (const [path, text] of Object.entries(await tree(folder))) {
+    await write(join(deployed, path), text);
+  }
+}
+
+/** The stack reads verify_jwt once, the platform with each deployment. */
+async function knowSettings(deployed: string): Promise<void> {
+  const config = join(deployed, "supabase", "config.toml");
+  const text = await Deno.readTextFile(config);
+  await write(config, `${text}\n[functions.queue-processor]\nverify_jwt = false\n`);
+}
+
+/** The files of a repository, without those of git itself. */
+export async function tree(folder: string): Promise<Record<string, string>> {
+  const files = await readTree(folder);
+  return Object.fromEntries(Object.entries(files).filter(([path]) => !path.startsWith(".git/")));
+}
+
+/** Every data type retired, and the queue on: what `finalize` asks for. */
+export async function retireAll(sql: Sql): Promise<void> {
+  await sql`
+    select switchyard.set_stage(data_type, 'retired', 'test', '{}') from data_type_registry_v2`;
+  await sql`
+    update feature_flags set enabled = true
+     where flag_name in ('use_queue_system', 'use_new_staleness_check')`;
+}
+
+/** Whatever of Switchyard still has the suffix: names, definitions, comments, texts in its tables. */
+export async function suffixed(sql: Sql): Promise<string[]> {
+  const found = (await fingerprint(sql))
+    .filter(({ identity, definition }) => /[_-]v2(?![a-z0-9])/.test(identity + definition))
+    .map(({ kind, identity }) => `${kind} ${identity}`);
+  const comments = await sql<{ description: string }[]>`
+    select description from pg_description where description ~ '[_-]v2(?![[:alnum:]])'`;
+  found.push(...comments.map(({ description }) => description));
+  const columns = await sql<{ table: string; column: string }[]>`
+    select c.oid::regclass::text as table, a.attname::text as column
+      from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
+     where c.relkind in ('r', 'p') and not c.relispartition
+       and (c.relnamespace = 'switchyard'::regnamespace
+            or c.oid in ('data_type_registry'::regclass, 'feature_flags'::regclass,
+                         'api_providers'::regclass))
+       and a.atttypid in ('text'::regtype, 'text[]'::regtype, 'jsonb'::regtype)`;
+  for (const { table, column } of columns) {
+    // What happened before keeps its words.
+    if (/_(events|changes|verdicts|cron_jobs_saved)$|baseline/.test(table)) continue;
+    const rows = await sql.unsafe(
+      `select from ${table} as t where t.${column}::text ~ '[_-]v2(?![[:alnum:]])'`,
+    );
+    if (rows.length > 0) found.push(`${rows.length} rows of ${table}.${column}`);
+  }
+  return found;
+}
