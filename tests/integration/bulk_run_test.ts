@@ -3,6 +3,7 @@ import { processManually, withStack } from "./with_stack.ts";
 
 const PAGES = 200;
 const PAGE_SIZE = 40;
+const CALLS_PER_CLAIM = 10;
 const API_KEY = "key-of-the-whole-market";
 
 /** A vendor whose market has exactly so many pages, each full; its pages are smaller than asked for. */
@@ -56,7 +57,10 @@ Deno.test("a market of two hundred pages is refreshed to its end, within the lim
           { status: "completed", attempts: 0, rows_written: 8_000, vendor_calls: PAGES },
         ]);
         const [granted] = await sql`select sum(calls)::int as calls from switchyard.call_grants`;
-        assert.equal(granted?.calls, PAGES, "twenty claims of ten calls");
+        // Twenty claims of ten calls; more on a machine so slow that calls of one came too late.
+        const claims = report.jobs.claimed!;
+        assert.ok(claims >= PAGES / CALLS_PER_CLAIM, `${claims} claims`);
+        assert.equal(granted?.calls, claims * CALLS_PER_CLAIM);
 
         await sql`select switchyard.set_stage('shares-float', 'live')`;
         await sql`
