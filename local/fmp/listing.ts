@@ -32,6 +32,26 @@ export function tradingTime(listing: Listing, now: Date): Date {
   return lastTradedAt === null || lastTradedAt > now.getTime() ? now : new Date(lastTradedAt);
 }
 
+/**
+ * The instant of a listing's last trade, which its price, volume and time are of: busy ones trade five
+ * times a second, quiet ones once a minute.
+ */
+export function lastTrade(listing: Listing, now: Date): Date {
+  if (isDormant(listing, now)) return tradingTime(listing, now);
+  const { averageVolume } = listing;
+  const [, gapMs] = TRADE_GAPS.find(([volume]) => averageVolume >= volume)!;
+  return new Date(Math.floor(now.getTime() / gapMs) * gapMs);
+}
+
+/** Milliseconds between two trades from a day's volume on. */
+const TRADE_GAPS: readonly [volume: number, gapMs: number][] = [
+  [20_000_000, 200],
+  [2_000_000, 1_000],
+  [200_000, 5_000],
+  [20_000, 20_000],
+  [0, 60_000],
+];
+
 /** Whether a listing has stopped trading by `now`. */
 export function isDormant(listing: Listing, now: Date): boolean {
   return listing.lastTradedAt !== null && listing.lastTradedAt <= now.getTime();

@@ -1,60 +1,5 @@
 -- Adds the comparison of fetched rows with those of the legacy jobs. Nothing calls it yet.
 
-create function switchyard.differing_part(p_value jsonb, p_other jsonb)
-returns jsonb
-language sql
-immutable
-set search_path = ''
-as $$
-  select case
-    when jsonb_typeof(p_value) = 'object' and jsonb_typeof(p_other) = 'object' then (
-      select coalesce(jsonb_object_agg(e.key, e.value), '{}')
-        from jsonb_each(p_value) as e
-       where e.value is distinct from p_other -> e.key)
-    else p_value
-  end
-$$;
-comment on function switchyard.differing_part(jsonb, jsonb) is
-  'Of two objects the keys of the first whose values differ; any other value whole.';
-
-create function switchyard.is_within(p_tolerance jsonb, p_legacy jsonb, p_queue jsonb)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-  select coalesce(
-    case when jsonb_typeof(p_legacy) = 'number' and jsonb_typeof(p_queue) = 'number'
-         then abs(p_legacy::text::numeric - p_queue::text::numeric) <= coalesce(
-           (p_tolerance ->> 'absolute')::numeric,
-           (p_tolerance ->> 'relative')::numeric
-             * greatest(abs(p_legacy::text::numeric), abs(p_queue::text::numeric))) end, false)
-$$;
-comment on function switchyard.is_within(jsonb, jsonb, jsonb) is
-  'Whether two numbers are no further apart than {"absolute": n} or {"relative": n}, a share of the larger one, allows; false for other values.';
-
-create function switchyard.is_tolerated(
-  p_rules jsonb,
-  p_column text,
-  p_legacy jsonb,
-  p_queue jsonb
-)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-  select switchyard.is_within(p_rules #> array['tolerances', p_column], p_legacy, p_queue)
-         or exists (
-           select 1
-             from jsonb_array_elements(p_rules -> 'known_differences') as k
-            where k ->> 'column' = p_column
-              and (not k ? 'legacy' or k -> 'legacy' = p_legacy)
-              and (not k ? 'queue' or k -> 'queue' = p_queue))
-$$;
-comment on function switchyard.is_tolerated(jsonb, text, jsonb, jsonb) is
-  'Whether two different values of a column are within its tolerance, or a difference that shadow_rules knows.';
-
 create function switchyard.shadow_columns(
   p_type public.data_type_registry_v2,
   out compared text[],
@@ -113,7 +58,10 @@ comment on function switchyard.source_seconds_sql(public.data_type_registry_v2, 
 -- same before and after: the vendor cannot have said otherwise in between. A column that moves by itself
 -- (volatile) agrees when it is as legacy had it before or after. Rows of one source time whose columns in
 -- same_moment differ, by no more than they may, are of two moments: numbers that differ by no more than a
--- moment explains (other_moment, else 5 %) decide nothing.
+-- moment explains (other_moment, else 5 %) decide nothing, and where nothing else differs either, the row
+-- says nothing. Numbers that differ and are excused, by a tolerance or as of another moment, are noted as
+-- coarser or finer where they have not as many digits: a market that moves makes as many of the ones as of the
+-- others, a fetcher that rounds does not (switchyard.coarser_columns).
 create function switchyard.shadow_comparison_sql(p_type public.data_type_registry_v2)
 returns text
 language plpgsql
@@ -174,21 +122,29 @@ begin
                switchyard.shadow_excerpt(switchyard.differing_part(j.legacy -> c.name, j.typed -> c.name)) as legacy,
                switchyard.shadow_excerpt(switchyard.differing_part(j.typed -> c.name, j.legacy -> c.name)) as queue,
                j.is_comparable, j.has_moved, j.is_first_look, j.before,
-               j.is_other_moment and switchyard.is_within(
-                 coalesce($5 #> array['other_moment', c.name], '{"relative": 0.05}'),
-                 j.legacy -> c.name, j.typed -> c.name) as is_other_moment,
+               e.is_tolerated, e.is_other_moment,
+               case when e.is_other_moment
+                      or switchyard.is_within($5 #> array['tolerances', c.name], j.legacy -> c.name, j.typed -> c.name)
+                    then case sign(switchyard.count_digits(j.typed -> c.name) - switchyard.count_digits(j.legacy -> c.name))
+                           when -1 then 'coarser' when 1 then 'finer' end end as digits,
                coalesce($5 -> 'volatile' ? c.name, false) as is_volatile,
                (select b.item
                   from jsonb_array_elements(j.before) as b (item)
                  where b.item -> 'key' = j.row_key
                    and (b.item ->> 'column' = c.name or b.item ->> 'kind' in ('newer', 'extra'))
+                   and b.item ->> 'kind' not in ('coarser', 'finer')
                  limit 1) as seen_before
           from judged as j
          cross join unnest($6) as c (name)
+         cross join lateral (
+           select switchyard.is_tolerated($5, c.name, j.legacy -> c.name, j.typed -> c.name) as is_tolerated,
+                  j.is_other_moment and switchyard.is_within(
+                    coalesce($5 #> array['other_moment', c.name], '{"relative": 0.05}'),
+                    j.legacy -> c.name, j.typed -> c.name) as is_other_moment
+         ) as e
          where j.state = 'same'
            and j.item ? c.name
            and j.typed -> c.name is distinct from j.legacy -> c.name
-           and not switchyard.is_tolerated($5, c.name, j.legacy -> c.name, j.typed -> c.name)
       ),
       finding as materialized (
         select c.id, c.row_key, c.column_name, 'different' as kind, c.legacy, c.queue,
@@ -203,8 +159,9 @@ begin
                end as decides,
                not (c.has_moved or c.is_other_moment) as waits, c.is_comparable, c.is_other_moment
           from cell as c
-         -- What agreed at the first look has agreed, whatever the vendor says since.
-         where c.is_first_look or c.seen_before is not null
+         where not c.is_tolerated
+           -- What agreed at the first look has agreed, whatever the vendor says since.
+           and (c.is_first_look or c.seen_before is not null)
         union all
         select j.id, j.row_key, case when j.state <> 'extra' then $8 end, j.state,
                case when j.state <> 'extra' then j.legacy -> $8 end,
@@ -262,13 +219,22 @@ begin
                count(f.id)::integer as difference_count,
                coalesce(bool_or(f.decides), false) as differs,
                coalesce(bool_or(f.waits), false) as waits,
-               coalesce(bool_and(f.is_other_moment), false) as is_other_moment,
+               coalesce(bool_and(f.is_other_moment),
+                        exists (select from judged as j where j.id = r.id and j.state = 'same' and j.is_other_moment)
+                        ) as is_other_moment,
                coalesce((array_agg(jsonb_strip_nulls(jsonb_build_object(
                    'key', f.row_key, 'column', f.column_name, 'kind', f.kind, 'decides', f.decides,
                    'comparable', f.is_comparable))
                  || jsonb_build_object('legacy', coalesce(f.legacy, 'null'), 'queue', coalesce(f.queue, 'null'))
                  order by not f.decides, f.row_key::text, f.column_name) filter (where f.id is not null))[1:100],
-                 '{}') as differences
+                 '{}')
+               || coalesce((
+                    select array_agg(jsonb_build_object(
+                             'key', c.row_key, 'column', c.column_name, 'kind', c.digits, 'decides', false,
+                             'comparable', c.is_comparable, 'legacy', c.legacy, 'queue', c.queue)
+                             order by c.digits, c.row_key::text, c.column_name)
+                      from cell as c
+                     where c.id = r.id and c.digits is not null), '{}') as differences
           from result as r
           left join finding as f on f.id = r.id
          group by r.id, r.legacy_at, r.is_over
@@ -277,7 +243,7 @@ begin
         select t.*,
                case
                  when t.differs then 'mismatch'
-                 when t.difference_count = 0 and t.columns_compared > 0 then 'match'
+                 when t.difference_count = 0 and t.columns_compared > 0 and not t.is_other_moment then 'match'
                  when t.waits and not t.is_over then 'waiting'
                  else 'inconclusive'
                end as verdict
@@ -287,8 +253,8 @@ begin
          set verdict = v.verdict,
              reason = case
                when v.verdict <> 'inconclusive' then null
-               when v.difference_count = 0 then 'nothing to compare'
                when v.is_other_moment then 'of another moment than the legacy row'
+               when v.difference_count = 0 then 'nothing to compare'
                when v.is_over then 'legacy did not refresh it in time'
                else 'legacy had other data before and after' end,
              compared_at = clock_timestamp(),
@@ -378,18 +344,12 @@ comment on function switchyard.compare_shadow(text, bigint[]) is
   'Compares waiting shadow results of one data type with its table and stores the verdicts. Rows that the table would refuse are a mismatch of kind refused.';
 
 revoke all on function
-  switchyard.differing_part(jsonb, jsonb),
-  switchyard.is_within(jsonb, jsonb, jsonb),
-  switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
   switchyard.shadow_columns(public.data_type_registry_v2),
   switchyard.source_seconds_sql(public.data_type_registry_v2, text),
   switchyard.shadow_comparison_sql(public.data_type_registry_v2),
   switchyard.compare_shadow(text, bigint[])
 from public, anon, authenticated, service_role;
 grant execute on function
-  switchyard.differing_part(jsonb, jsonb),
-  switchyard.is_within(jsonb, jsonb, jsonb),
-  switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
   switchyard.shadow_columns(public.data_type_registry_v2),
   switchyard.source_seconds_sql(public.data_type_registry_v2, text),
   switchyard.shadow_comparison_sql(public.data_type_registry_v2),

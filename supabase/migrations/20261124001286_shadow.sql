@@ -150,6 +150,38 @@ $$;
 comment on function switchyard.shadow_tally(text, timestamptz) is
   'Verdicts of the comparisons of a data type whose rows were fetched since then. Of many, matches and inconclusive ones are pruned first, so that a rate never looks better than it was.';
 
+create function switchyard.coarser_columns(p_data_type text, p_since timestamptz)
+returns table (column_name text, coarser bigint, finer bigint)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  -- Without a cause one is as likely as the other: three standard deviations, ten of ten at least.
+  return query
+    select n.column_name, n.coarser, n.finer
+      from (
+        select d.item ->> 'column' as column_name,
+               count(*) filter (where d.item ->> 'kind' = 'coarser') as coarser,
+               count(*) filter (where d.item ->> 'kind' = 'finer') as finer
+          from switchyard.shadow_results as r
+         cross join jsonb_array_elements(r.differences) as d (item)
+         where r.data_type = p_data_type and r.fetched_at >= p_since and r.verdict <> 'waiting'
+           and d.item ->> 'kind' in ('coarser', 'finer')
+         group by d.item ->> 'column'
+      ) as n
+     where n.coarser - n.finer > 3 * sqrt(n.coarser + n.finer)
+       and not exists (
+         select 1
+           from public.data_type_registry_v2 as t
+          cross join jsonb_array_elements(t.shadow_rules -> 'known_differences') as k (item)
+          where t.data_type = p_data_type and k.item ->> 'column' = n.column_name)
+     order by n.column_name;
+end
+$$;
+comment on function switchyard.coarser_columns(text, timestamptz) is
+  'Columns whose fetched numbers have fewer significant digits than those of legacy far more often than more of them, among the comparisons since then in which they differed and a tolerance, or another moment, excused it: what a fetcher does that rounds. Columns in known_differences are left out.';
+
 create function public.shadow_report_v2(p_data_type text, p_limit integer default 50)
 returns table (
   symbol text,
@@ -165,6 +197,9 @@ language plpgsql
 stable
 set search_path = ''
 as $$
+declare
+  v_since timestamptz;
+  v_coarser text[];
 begin
   if not exists (select 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type) then
     raise exception 'Cannot report on data type "%": unknown data type', coalesce(p_data_type, 'null')
@@ -174,33 +209,48 @@ begin
     raise exception 'Cannot report on data type "%": limit is %, wanted 1 or more', p_data_type, coalesce(p_limit::text, 'null')
       using errcode = 'SY016', hint = 'Leave it out for the newest 50';
   end if;
+  select case when t.stage = 'shadow' then t.stage_entered_at else '-infinity' end
+    into v_since
+    from public.data_type_registry_v2 as t
+   where t.data_type = p_data_type;
+  select coalesce(array_agg(c.column_name), '{}') into v_coarser
+    from switchyard.coarser_columns(p_data_type, v_since) as c;
   return query
     select r.symbol, d.item -> 'key', d.item ->> 'column', d.item ->> 'kind', d.item -> 'legacy', d.item -> 'queue',
            r.fetched_at, r.compared_at
       from (
         select w.*
           from switchyard.shadow_results as w
-         where w.data_type = p_data_type and w.verdict = 'mismatch'
+         where w.data_type = p_data_type
+           and w.fetched_at >= v_since
+           and (w.verdict = 'mismatch'
+                or (v_coarser <> '{}' and w.verdict <> 'waiting' and exists (
+                      select 1
+                        from jsonb_array_elements(w.differences) as c (item)
+                       where c.item ->> 'kind' = 'coarser' and c.item ->> 'column' = any (v_coarser))))
          order by w.id desc
          limit p_limit
       ) as r
      cross join jsonb_array_elements(r.differences) with ordinality as d (item, place)
      where (d.item -> 'decides')::boolean
+        or (d.item ->> 'kind' = 'coarser' and d.item ->> 'column' = any (v_coarser))
      order by r.id desc, d.place
      limit p_limit;
 end
 $$;
 comment on function public.shadow_report_v2(text, integer) is
-  'The latest mismatches of a data type in stage shadow, a difference per row, what legacy wrote beside what the queue would have written. kind: different; dropped (fetched rows lack the column); older (by its source time, though fetched later); missing and extra (rows; the other side is shown whole); refused (the table would not take it; queue_value says why). Long values are cut, with their digest; of two objects only the keys that differ are shown. Raises SY008 for an unknown data type. For service_role and the SQL editor.';
+  'The latest mismatches of a data type in stage shadow, since it entered it (elsewhere all that are kept), a difference per row, what legacy wrote beside what the queue would have written. kind: different; coarser (a number with fewer digits, of a column that loses them again and again); dropped (fetched rows lack the column); older (by its source time, though fetched later); missing and extra (rows; the other side is shown whole); refused (the table would not take it; queue_value says why). Long values are cut, with their digest; of two objects only the keys that differ are shown. Raises SY008 for an unknown data type. For service_role and the SQL editor.';
 
 revoke all on function
   switchyard.record_shadow(switchyard.held_result[]),
   switchyard.relook_at_shadow(text),
   switchyard.shadow_tally(text, timestamptz),
+  switchyard.coarser_columns(text, timestamptz),
   public.shadow_report_v2(text, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.record_shadow(switchyard.held_result[]),
   switchyard.shadow_tally(text, timestamptz),
+  switchyard.coarser_columns(text, timestamptz),
   public.shadow_report_v2(text, integer)
 to service_role;

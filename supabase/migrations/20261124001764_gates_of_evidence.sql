@@ -133,28 +133,37 @@ declare
   v_inconclusive bigint;
   v_rate numeric;
   v_conclusive numeric;
+  v_coarser jsonb;
+  v_coarser_words text;
 begin
   if p_type.fetcher = 'edge-function' then
     return switchyard.nothing_to_compare('match_rate');
   end if;
   select t.matches, t.mismatches, t.inconclusive into v_matches, v_mismatches, v_inconclusive
     from switchyard.shadow_tally(p_type.data_type, p_type.stage_entered_at) as t;
+  select coalesce(jsonb_object_agg(c.column_name, jsonb_build_object('coarser', c.coarser, 'finer', c.finer)), '{}'),
+         string_agg(format('"%s" has fewer digits than in legacy in %s of %s', c.column_name, c.coarser, c.coarser + c.finer),
+                    ', ' order by c.column_name)
+    into v_coarser, v_coarser_words
+    from switchyard.coarser_columns(p_type.data_type, p_type.stage_entered_at) as c;
   v_rate := v_matches::numeric / nullif(v_matches + v_mismatches, 0);
   v_conclusive := (v_matches + v_mismatches)::numeric / nullif(v_matches + v_mismatches + v_inconclusive, 0);
   return (
-    'match_rate', coalesce(v_rate >= v_wanted and v_conclusive >= v_least, false),
+    'match_rate', coalesce(v_rate >= v_wanted and v_conclusive >= v_least and v_coarser = '{}', false),
     coalesce(switchyard.percent(v_rate) || format(' (%s of %s)', v_matches, v_matches + v_mismatches),
              'no comparison')
-      || case when v_inconclusive > 0 then format(', %s inconclusive beside them', v_inconclusive) else '' end,
+      || case when v_inconclusive > 0 then format(', %s inconclusive beside them', v_inconclusive) else '' end
+      || coalesce(', ' || v_coarser_words, ''),
     switchyard.percent(v_wanted)
-      || case when v_inconclusive > 0 then format(', %s of all conclusive', switchyard.percent(v_least)) else '' end,
+      || case when v_inconclusive > 0 then format(', %s of all conclusive', switchyard.percent(v_least)) else '' end
+      || case when v_coarser <> '{}' then ', digits lost as often as gained' else '' end,
     format('See select * from shadow_report_v2(%L)', p_type.data_type),
     jsonb_build_object('matches', v_matches, 'mismatches', v_mismatches, 'inconclusive', v_inconclusive,
-                       'wanted', v_wanted, 'wanted_conclusive', v_least))::switchyard.gate_result;
+                       'wanted', v_wanted, 'wanted_conclusive', v_least, 'coarser', v_coarser))::switchyard.gate_result;
 end
 $$;
 comment on function switchyard.gate_match_rate(public.data_type_registry_v2) is
-  'Gate: what the queue fetched in shadow agrees with what the legacy jobs wrote, and enough of the comparisons say something.';
+  'Gate: what the queue fetched in shadow agrees with what the legacy jobs wrote, enough of the comparisons say something, and numbers whose differences are excused do not lose digits.';
 
 create function switchyard.latest_sample(p_type public.data_type_registry_v2)
 returns switchyard.freshness_samples

@@ -33,6 +33,7 @@ async function withVendor(
   test: (
     running: { stack: Stack; sql: Sql; vendorClock: { at: Date } },
   ) => Promise<void>,
+  activeSymbols = 8,
 ): Promise<void> {
   // Documented examples give a symbol other values on one path than on another.
   const noExamples = await Deno.makeTempDir({ prefix: "switchyard-no-examples-" });
@@ -41,7 +42,7 @@ async function withVendor(
     await withStack({
       cron: false,
       net: false,
-      activeSymbols: 8,
+      activeSymbols,
       simulator: {
         now: () => clock === "stands" ? vendorClock.at : new Date(Date.now() - 3_600_000),
         symbols: 40,
@@ -299,6 +300,52 @@ Deno.test("volumes that grow within a second are no mismatch, a wrong volume is"
     );
     assert.equal((await tally(sql, "quote")).mismatches, 8);
   }));
+
+Deno.test("prices that have moved hide no fetcher that rounds", () =>
+  withVendor("stands", async ({ stack, sql, vendorClock }) => {
+    await runLegacyJob(stack, sql, "hourly-fetch-fmp-profiles");
+    vendorClock.at = new Date(vendorClock.at.getTime() + 120_000);
+    await sql`update public.data_type_registry_v2
+      set gate_settings = '{"soak_hours": 0, "least_sample": 20}'`;
+    await sql`update switchyard.settings set value = '60' where name = 'shadow_jobs_per_minute'`;
+    const matchRate = async () => {
+      const [gate] = await sql`
+        select holds, found, numbers -> 'coarser' as coarser
+          from public.migration_gates_v2('profile') where gate = 'match_rate'`;
+      return gate!;
+    };
+
+    await enterShadow(sql, "profile");
+    await sampleAndDrain(stack, sql);
+    const { matches, mismatches } = await tally(sql, "profile");
+    assert.ok(matches! >= 20, JSON.stringify(await why(sql, "profile")));
+    assert.equal(mismatches, 0);
+    const honest = await matchRate();
+    assert.ok(honest.holds, honest.found);
+
+    await enterShadow(sql, "profile");
+    await sampleAndDrain(
+      stack,
+      sql,
+      fetchersWith("profile", (row) => ({ ...row, price: Math.round(Number(row.price)) })),
+    );
+    const rounded = await matchRate();
+    assert.equal(rounded.holds, false, rounded.found);
+    assert.match(rounded.found, /"price" has fewer digits than in legacy in \d+ of \d+/);
+    assert.deepEqual(Object.keys(rounded.coarser), ["price"]);
+    const [move] = await sql`
+      select moved, missing from public.advance_migration_v2('profile', 'canary')`;
+    assert.equal(move!.moved, false);
+    assert.match(move!.missing.join("; "), /match_rate: .*"price" has fewer digits/);
+    const listed = await sql`
+      select kind, column_name, legacy_value, queue_value
+        from public.shadow_report_v2('profile') where column_name = 'price'`;
+    assert.ok(listed.length >= 10, JSON.stringify(listed));
+    for (const row of listed) {
+      assert.ok(Number.isInteger(row.queue_value), JSON.stringify(row));
+      assert.ok(!Number.isInteger(row.legacy_value), JSON.stringify(row));
+    }
+  }, 30));
 
 /** One fetcher that keeps the first row of each symbol. */
 function latestRowOnly(dataType: string): Record<string, Fetcher> {

@@ -1,4 +1,4 @@
-import { isDormant, type Listing, tradingTime } from "../listing.ts";
+import { isDormant, lastTrade, type Listing } from "../listing.ts";
 import type { Tick } from "../market.ts";
 import type { World } from "./endpoint.ts";
 
@@ -12,7 +12,7 @@ export interface ListingTick extends Tick {
 
 /** The moving values of a listing at the call. */
 export function listingTick(listing: Listing, world: World): ListingTick {
-  const at = tradingTime(listing, world.now);
+  const at = lastTrade(listing, world.now);
   const tick = world.market.tick(listing, at.getTime());
   const dormant = isDormant(listing, world.now);
   return dormant

@@ -1,7 +1,7 @@
 import { overlay } from "../examples.ts";
 import { exchangeOf } from "../exchanges.ts";
 import type { JsonRow } from "../json.ts";
-import { isDormant, type Listing, tradingTime } from "../listing.ts";
+import { isDormant, lastTrade, type Listing } from "../listing.ts";
 import { between, pick, round, uniform } from "../random.ts";
 import { type Endpoint, symbolEndpoint, type World } from "./endpoint.ts";
 import { listingTick } from "./listing_tick.ts";
@@ -70,7 +70,7 @@ function furtherRows(listing: Listing, world: World): JsonRow[] {
         .join("")
       : symbol;
     const variant = isApple ? "APC.DE" : `${stem}${place.suffix}`;
-    const at = tradingTime(listing, world.now).getTime();
+    const at = lastTrade(listing, world.now).getTime();
     const price = round(world.market.price(listing, at) * perDollar, 2);
     const dormant = isDormant(listing, world.now) ||
       (symbol === "AAPL" ? index === 3 : uniform(variant, "dormant") < 0.2);

@@ -1,0 +1,81 @@
+-- Adds how two values of a column are compared in shadow.
+
+create function switchyard.differing_part(p_value jsonb, p_other jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+  select case
+    when jsonb_typeof(p_value) = 'object' and jsonb_typeof(p_other) = 'object' then (
+      select coalesce(jsonb_object_agg(e.key, e.value), '{}')
+        from jsonb_each(p_value) as e
+       where e.value is distinct from p_other -> e.key)
+    else p_value
+  end
+$$;
+comment on function switchyard.differing_part(jsonb, jsonb) is
+  'Of two objects the keys of the first whose values differ; any other value whole.';
+
+create function switchyard.is_within(p_tolerance jsonb, p_legacy jsonb, p_queue jsonb)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(
+    case when jsonb_typeof(p_legacy) = 'number' and jsonb_typeof(p_queue) = 'number'
+         then abs(p_legacy::text::numeric - p_queue::text::numeric) <= coalesce(
+           (p_tolerance ->> 'absolute')::numeric,
+           (p_tolerance ->> 'relative')::numeric
+             * greatest(abs(p_legacy::text::numeric), abs(p_queue::text::numeric))) end, false)
+$$;
+comment on function switchyard.is_within(jsonb, jsonb, jsonb) is
+  'Whether two numbers are no further apart than {"absolute": n} or {"relative": n}, a share of the larger one, allows; false for other values.';
+
+create function switchyard.is_tolerated(
+  p_rules jsonb,
+  p_column text,
+  p_legacy jsonb,
+  p_queue jsonb
+)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select switchyard.is_within(p_rules #> array['tolerances', p_column], p_legacy, p_queue)
+         or exists (
+           select 1
+             from jsonb_array_elements(p_rules -> 'known_differences') as k
+            where k ->> 'column' = p_column
+              and (not k ? 'legacy' or k -> 'legacy' = p_legacy)
+              and (not k ? 'queue' or k -> 'queue' = p_queue))
+$$;
+comment on function switchyard.is_tolerated(jsonb, text, jsonb, jsonb) is
+  'Whether two different values of a column are within its tolerance, or a difference that shadow_rules knows.';
+
+create function switchyard.count_digits(p_value jsonb)
+returns integer
+language sql
+immutable
+set search_path = ''
+as $$
+  select case when jsonb_typeof(p_value) = 'number'
+              then length(trim(both '0' from regexp_replace(p_value::text, '\D', '', 'g'))) end
+$$;
+comment on function switchyard.count_digits(jsonb) is
+  'Significant digits of a number: 4 for 232.8, 3 for 233 and for 233000; null for other values.';
+
+revoke all on function
+  switchyard.differing_part(jsonb, jsonb),
+  switchyard.is_within(jsonb, jsonb, jsonb),
+  switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
+  switchyard.count_digits(jsonb)
+from public, anon, authenticated, service_role;
+grant execute on function
+  switchyard.differing_part(jsonb, jsonb),
+  switchyard.is_within(jsonb, jsonb, jsonb),
+  switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
+  switchyard.count_digits(jsonb)
+to service_role;
