@@ -47,6 +47,15 @@ Deno.test("checks of checklists hold when a phase went well, and tell what is wr
     assert.match(wrong, /has no calls_per_minute/);
     await sql`update api_providers_v2 set calls_per_minute = 300 where provider = 'fmp'`;
     await setLegacyJob(sql, true);
+    // A data type without a legacy job, as discover may propose.
+    await sql`create table stars (symbol text primary key, refreshed_at timestamptz)`;
+    await sql`
+      insert into data_type_registry_v2 (data_type, table_name, symbol_column, timestamp_column,
+        conflict_columns, default_ttl_minutes, provider, fetcher, edge_function_name,
+        estimated_data_size_bytes)
+      values ('stars', 'stars', 'symbol', 'refreshed_at', '{symbol}', 60, 'fmp', 'edge-function',
+        'fetch-stars', 1)`;
+    assert.deepEqual(await failing(sql, 1), []);
 
     assert.match((await failing(sql, 2)).join("; "), /use_queue_system off[^]*compact-queue/);
     await sql`
@@ -56,6 +65,9 @@ Deno.test("checks of checklists hold when a phase went well, and tell what is wr
     assert.deepEqual(await failing(sql, 1), ["use_new_staleness_check, use_queue_system"]);
 
     assert.deepEqual(await failing(sql, 3), []);
+    await entered(sql, "stars", "shadow");
+    assert.ok(!(await failing(sql, 3)).some((detail) => detail.includes("none yet")));
+    await entered(sql, "stars", "legacy");
     await entered(sql, "profile", "shadow");
     const untried = await failing(sql, 3);
     assert.equal(untried[0], "profile: none yet");
