@@ -32,6 +32,8 @@ create table switchyard.gate_verdicts (
 );
 comment on table switchyard.gate_verdicts is
   'Verdicts of gates with the numbers that they saw: of every move, made or refused, of migration_gates_v2 (at most one a minute unless it changes), and by guard_migrations_v2 whenever one changes.';
+comment on column switchyard.gate_verdicts.to_stage is
+  'The stage that the gate stands before; legacy: the breach that the guard answered by a rollback, or by an alert.';
 comment on column switchyard.gate_verdicts.migration_event_id is
   'The move that the verdict was asked for; null when it was only looked at.';
 

@@ -26,8 +26,31 @@ $$;
 comment on function switchyard.failing_symbols(public.data_type_registry_v2) is
   'How many symbols that are the queue''s now have failed last, since the data type left shadow.';
 
-create function switchyard.error_breach(p_type public.data_type_registry_v2)
+create function switchyard.breach(p_gate text, p_found text, p_most numeric, p_numbers jsonb)
+returns switchyard.gate_result
+language sql
+immutable
+set search_path = ''
+as $$
+  select (p_gate, false, p_found, format('at most %s', switchyard.percent(p_most)), null,
+          p_numbers || jsonb_build_object('most', p_most))::switchyard.gate_result
+$$;
+comment on function switchyard.breach(text, text, numeric, jsonb) is
+  'A gate that a data type breaks on its way, as a verdict; p_most: the share that is allowed, of 1.';
+
+create function switchyard.breach_words(p_breach switchyard.gate_result)
 returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select format('%s: %s, wanted %s', p_breach.gate, p_breach.found, p_breach.wanted) where p_breach.gate is not null
+$$;
+comment on function switchyard.breach_words(switchyard.gate_result) is
+  'A breach in a sentence; null for none.';
+
+create function switchyard.error_breach(p_type public.data_type_registry_v2)
+returns switchyard.gate_result
 language plpgsql
 stable
 set search_path = ''
@@ -69,9 +92,11 @@ begin
       v_share := switchyard.share_symbols(
         p_type, case when v_most > 0 then least(ceil(v_failing / v_most) + 1, 1000000000)::integer else v_failing end);
       if v_failing >= v_least and v_failing > v_most * v_share then
-        return format('error_rate: %s (%s of %s symbols go on failing), wanted at most %s',
-                      switchyard.percent(v_failing::numeric / greatest(v_share, 1)), v_failing, v_share,
-                      switchyard.percent(v_most));
+        return switchyard.breach(
+          'error_rate',
+          format('%s (%s of %s symbols go on failing)',
+                 switchyard.percent(v_failing::numeric / greatest(v_share, 1)), v_failing, v_share),
+          v_most, jsonb_build_object('failing_symbols', v_failing, 'symbols', v_share, 'minutes', v_minutes));
       end if;
     end if;
     v_failed := v_failed - v_again;
@@ -79,9 +104,10 @@ begin
     v_last_failed_at := v_last_new_at;
   end if;
   if v_failed >= v_least and v_failed > v_most * v_finished and v_last_failed_at > v_since then
-    return format('error_rate: %s (%s of %s jobs), wanted at most %s',
-                  switchyard.percent(v_failed::numeric / v_finished), v_failed, v_finished,
-                  switchyard.percent(v_most));
+    return switchyard.breach(
+      'error_rate',
+      format('%s (%s of %s jobs)', switchyard.percent(v_failed::numeric / v_finished), v_failed, v_finished),
+      v_most, jsonb_build_object('failed', v_failed, 'finished', v_finished, 'minutes', v_minutes));
   end if;
   return null;
 end
@@ -90,7 +116,7 @@ comment on function switchyard.error_breach(public.data_type_registry_v2) is
   'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures. A symbol that goes on failing counts once, unless more symbols of the share do than error_rate allows, or the share has fewer than breach_least_failures.';
 
 create function switchyard.freshness_breach(p_type public.data_type_registry_v2)
-returns text
+returns switchyard.gate_result
 language plpgsql
 stable
 set search_path = ''
@@ -105,41 +131,48 @@ declare
   v_breaches integer;
   v_emptied integer;
   v_first integer;
-  v_last integer;
-  v_found text;
-  v_found_emptied text;
+  v_latest switchyard.freshness_samples;
+  v_judged integer;
   v_since timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(mins => v_minutes));
 begin
   -- A sample a minute, and one may be missing. Every one of them has to tell of it.
   select count(*),
          count(*) filter (where s.very_stale_rows > v_most * (s.symbols_known - s.left_out)),
          count(*) filter (where s.emptied >= v_least_emptied and s.emptied > v_most_emptied * s.rows),
-         (array_agg(format('%s of %s symbols', s.very_stale_rows, s.symbols_known - s.left_out)
-                    order by s.sampled_at desc))[1],
-         (array_agg(format('%s (%s of %s symbols)', switchyard.percent(s.emptied::numeric / nullif(s.rows, 0)),
-                           s.emptied, s.rows)
-                    order by s.sampled_at desc))[1],
-         (array_agg(s.very_stale_rows order by s.sampled_at))[1],
-         (array_agg(s.very_stale_rows order by s.sampled_at desc))[1]
-    into v_samples, v_breaches, v_emptied, v_found, v_found_emptied, v_first, v_last
+         (array_agg(s.very_stale_rows order by s.sampled_at))[1]
+    into v_samples, v_breaches, v_emptied, v_first
     from switchyard.freshness_samples as s
    where s.data_type = p_type.data_type
      and s.sampled_at > v_since
      -- A clock that was set back leaves samples in the future.
      and s.sampled_at <= clock_timestamp();
+  select s.* into v_latest
+    from switchyard.freshness_samples as s
+   where s.data_type = p_type.data_type and s.sampled_at > v_since and s.sampled_at <= clock_timestamp()
+   order by s.sampled_at desc
+   limit 1;
+  v_judged := v_latest.symbols_known - v_latest.left_out;
   -- Who pauses a type wants nothing fetched, by nobody.
   if p_type.paused or exists (
     select 1 from public.api_providers_v2 as p where p.provider = p_type.provider and p.paused) then
     return null;
   end if;
   -- While they become fewer the queue is catching up.
-  if v_samples >= greatest(v_minutes - 1, 1) and v_breaches = v_samples and v_last >= v_first then
-    return format('freshness: %s older than %s TTLs for %s min, wanted at most %s',
-                  v_found, switchyard.gate_setting(p_type, 'most_age_ttls'), v_minutes, switchyard.percent(v_most));
+  if v_samples >= greatest(v_minutes - 1, 1) and v_breaches = v_samples and v_latest.very_stale_rows >= v_first then
+    return switchyard.breach(
+      'freshness',
+      format('%s of %s symbols older than %s TTLs for %s min', v_latest.very_stale_rows, v_judged,
+             switchyard.gate_setting(p_type, 'most_age_ttls'), v_minutes),
+      v_most,
+      jsonb_build_object('very_stale_rows', v_latest.very_stale_rows, 'judged_symbols', v_judged, 'minutes', v_minutes));
   end if;
   if v_samples >= greatest(v_minutes - 1, 1) and v_emptied = v_samples then
-    return format('empty_rate: %s that have rows came back empty for %s min, wanted at most %s',
-                  v_found_emptied, v_minutes, switchyard.percent(v_most_emptied));
+    return switchyard.breach(
+      'empty_rate',
+      format('%s (%s of %s symbols) that have rows came back empty for %s min',
+             switchyard.percent(v_latest.emptied::numeric / nullif(v_latest.rows, 0)), v_latest.emptied, v_latest.rows,
+             v_minutes),
+      v_most_emptied, jsonb_build_object('emptied', v_latest.emptied, 'rows', v_latest.rows, 'minutes', v_minutes));
   end if;
   return null;
 end
@@ -148,7 +181,7 @@ comment on function switchyard.freshness_breach(public.data_type_registry_v2) is
   'What the breach of freshness or of the empty rate is, or null: in every sample of the last breach_minutes more symbols were older than most_age_ttls TTLs than error_rate allows, and did not become fewer, or more of those with rows had come back empty than empty_rate allows (of a type with symbols no fewer than breach_least_failures).';
 
 create function switchyard.sample_breach(p_type public.data_type_registry_v2)
-returns text
+returns switchyard.gate_result
 language plpgsql
 stable
 set search_path = ''
@@ -172,7 +205,10 @@ begin
          from switchyard.freshness_samples as s
         where s.data_type = p_type.data_type and s.sampled_at > v_since and s.sampled_at <= clock_timestamp())
   then
-    return format('freshness: its table could not be read for %s min: %s', v_minutes, v_message);
+    return (
+      'freshness', false, format('its table could not be read for %s min: %s', v_minutes, v_message),
+      'a sample each minute', null,
+      jsonb_build_object('failed_samples', v_failures, 'minutes', v_minutes))::switchyard.gate_result;
   end if;
   return null;
 end
@@ -181,7 +217,7 @@ comment on function switchyard.sample_breach(public.data_type_registry_v2) is
   'What the breach is, or null, of a data type whose freshness could not be measured for breach_minutes: its table was renamed, for example, or its registry row is wrong.';
 
 create function switchyard.look_at_type(p_data_type text)
-returns text
+returns switchyard.gate_result
 language plpgsql
 volatile
 set search_path = ''
@@ -189,7 +225,7 @@ as $$
 declare
   v_type public.data_type_registry_v2;
   v_next text;
-  v_breach text;
+  v_breach switchyard.gate_result;
   v_problems text;
 begin
   select r.* into strict v_type
@@ -236,7 +272,7 @@ $$;
 comment on function switchyard.look_at_type(text) is
   'Returns what the breach of a data type is in canary, live and retired; null for none. Keeps those verdicts of the gates before its next stage that have changed, and alerts open for a registry row that has a problem since, and for gates that cannot be checked.';
 
-create function switchyard.answer_breach(p_data_type text, p_breach text)
+create function switchyard.answer_breach(p_data_type text, p_breach switchyard.gate_result)
 returns text
 language plpgsql
 volatile
@@ -244,6 +280,8 @@ set search_path = ''
 as $$
 declare
   v_type public.data_type_registry_v2;
+  v_words text := switchyard.breach_words(p_breach);
+  v_event_id bigint;
 begin
   select r.* into strict v_type
     from public.data_type_registry_v2 as r
@@ -252,26 +290,28 @@ begin
   if v_type.stage = 'retired' or switchyard.gate_setting(v_type, 'auto_rollback') = 0 then
     perform switchyard.open_alert(
       'breach', 'critical', p_data_type,
-      format('"%s" in %s breaks a gate: %s', p_data_type, v_type.stage, p_breach));
-    return format('alert: %s', p_breach);
+      format('"%s" in %s breaks a gate: %s', p_data_type, v_type.stage, v_words));
+    perform switchyard.store_verdicts(p_data_type, 'legacy', array[p_breach], p_only_changed := true);
+    return format('alert: %s', v_words);
   end if;
-  perform switchyard.set_stage(
-    p_data_type, 'legacy', p_breach,
+  v_event_id := switchyard.set_stage(
+    p_data_type, 'legacy', v_words,
     jsonb_build_object('automatic', true));
+  perform switchyard.store_verdicts(p_data_type, 'legacy', array[p_breach], v_event_id);
   perform switchyard.open_alert(
     'automatic_rollback', 'critical', p_data_type,
-    format('"%s" was rolled back from %s: %s', p_data_type, v_type.stage, p_breach));
+    format('"%s" was rolled back from %s: %s', p_data_type, v_type.stage, v_words));
   perform switchyard.resolve_alerts(
     array(
       select a.id
         from switchyard.alerts as a
        where a.rule = 'rollback_failed' and a.data_type = p_data_type and a.resolved_at is null),
     'It was rolled back');
-  return format('rolled back from %s: %s', v_type.stage, p_breach);
+  return format('rolled back from %s: %s', v_type.stage, v_words);
 end
 $$;
-comment on function switchyard.answer_breach(text, text) is
-  'Rolls a data type back because of a breach, with a critical alert; with auto_rollback off, and in retired, it only opens the alert. Returns what it did.';
+comment on function switchyard.answer_breach(text, switchyard.gate_result) is
+  'Rolls a data type back because of a breach, with a critical alert, and keeps the verdict; with auto_rollback off, and in retired, it only opens the alert. Returns what it did.';
 
 create function public.guard_migrations_v2()
 returns table (data_type text, action text)
@@ -283,7 +323,7 @@ as $$
 #variable_conflict use_column
 declare
   v_type record;
-  v_breach text;
+  v_breach switchyard.gate_result;
   v_broken text[] := '{}'::text[];
   v_resumed integer;
   v_action text;
@@ -297,7 +337,7 @@ begin
   loop
     begin
       v_breach := switchyard.look_at_type(v_type.data_type);
-      if v_breach is not null then
+      if v_breach.gate is not null then
         v_broken := v_broken || v_type.data_type;
       end if;
     -- The statement timeout of the cron job too, which comes once: what is left goes without.
@@ -325,14 +365,16 @@ begin
       begin
         -- Somebody may have moved it before the lock was had; then the breach is not of this stage.
         v_breach := switchyard.look_at_type(v_type.data_type);
-        v_action := case when v_breach is not null then switchyard.answer_breach(v_type.data_type, v_breach) end;
+        v_action := case when v_breach.gate is not null
+                         then switchyard.answer_breach(v_type.data_type, v_breach) end;
       exception when others or query_canceled then
         v_action := format('failed: %s', sqlerrm);
         perform switchyard.record_event(
           'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate), 0, null, v_type.data_type);
         perform switchyard.open_alert(
           'rollback_failed', 'critical', v_type.data_type,
-          format('"%s" breaks a gate (%s) and could not be rolled back: %s', v_type.data_type, v_breach, sqlerrm));
+          format('"%s" breaks a gate (%s) and could not be rolled back: %s', v_type.data_type,
+                 switchyard.breach_words(v_breach), sqlerrm));
       end;
       if v_action is not null then
         return query select v_type.data_type, v_action;
@@ -364,10 +406,12 @@ comment on function public.guard_migrations_v2() is
 
 revoke all on function
   switchyard.failing_symbols(public.data_type_registry_v2),
+  switchyard.breach(text, text, numeric, jsonb),
+  switchyard.breach_words(switchyard.gate_result),
   switchyard.error_breach(public.data_type_registry_v2),
   switchyard.freshness_breach(public.data_type_registry_v2),
   switchyard.sample_breach(public.data_type_registry_v2),
   switchyard.look_at_type(text),
-  switchyard.answer_breach(text, text),
+  switchyard.answer_breach(text, switchyard.gate_result),
   public.guard_migrations_v2()
 from public, anon, authenticated, service_role;

@@ -1,6 +1,6 @@
 -- The guard: what breaks a gate in canary and live goes back by itself.
 begin;
-select plan(50);
+select plan(51);
 
 create function pg_temp.finish(p_data_type text, p_count integer, p_status text, p_ago interval default '0') returns void language sql as $$
   insert into switchyard.job_outcomes (data_type, finished_at, completed, failed)
@@ -57,6 +57,13 @@ select results_eq(
   $$select rule, severity, message from switchyard.alerts where resolved_at is null$$,
   $$values ('automatic_rollback', 'critical', '"profile" was rolled back from live: error_rate: 2.3 % (7 of 303 jobs), wanted at most 2.0 %')$$,
   '… and a critical alert is open');
+select results_eq(
+  $$select v.gate, v.holds, v.found, v.wanted, v.numbers
+      from switchyard.gate_verdicts as v
+      join switchyard.migration_events as e on e.id = v.migration_event_id
+     where e.data_type = 'profile' and e.automatic and v.to_stage = 'legacy'$$,
+  $$values ('error_rate', false, '2.3 % (7 of 303 jobs)', 'at most 2.0 %',
+            '{"failed": 7, "finished": 303, "minutes": 5, "most": 0.02}'::jsonb)$$, '… and the verdict, with its numbers');
 select results_eq($$select g.holds from switchyard.check_gates('profile', 'canary') as g where g.gate = 'alerts'$$, 'values (false)',
   '… which keeps it from coming back before somebody has looked');
 select is(pg_temp.guard(), null, 'a second look does nothing');
