@@ -1,9 +1,21 @@
 import { join } from "node:path";
+import { UsageError } from "./command.ts";
 import { type Project, titleOf, writeWhole } from "./project.ts";
 import { textArray } from "./uninstall/sql_values.ts";
 
 /** The list in a migration; each text of it ends its line, and the list its paragraph. */
 const LIST = /^( *v_accepted constant text\[\] := )[\s\S]*?;\n\n/m;
+
+/** What `--accept` was given. Throws {@linkcode UsageError} for one that names nothing. */
+export function acceptedOf(values: { readonly accept?: readonly string[] }): readonly string[] {
+  const { accept = [] } = values;
+  if (accept.some((object) => object.trim() === "")) {
+    throw new UsageError(
+      'Cannot accept "": wanted an object of yours as the refusal names it, such as "function public.my_count()"',
+    );
+  }
+  return accept;
+}
 
 /** The newest migration of a title in the folder, if there is one. */
 export function newestOf(project: Project, title: string): string | undefined {

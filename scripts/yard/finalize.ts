@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import { formatCount, formatTable } from "../format.ts";
-import { newestOf, rewriteAccepted } from "./accepted.ts";
+import { acceptedOf, newestOf, rewriteAccepted } from "./accepted.ts";
 import {
   type Answer,
   defineCommand,
@@ -85,7 +85,7 @@ Exit status: 0 written, or done already; 1 refused, and nothing written; 2 wrong
     };
     if (!dropsOldNames) return await dropSuffixes(run, invocation);
     return await dropOldNames(run, invocation, {
-      accepted: values.accept ?? [],
+      accepted: acceptedOf(values),
       isDeployed: values.deployed ?? false,
     });
   },

@@ -96,10 +96,11 @@ function describe(error: unknown, command: Command): Failure {
   }
   if (error instanceof postgres.PostgresError) {
     const { message, detail, hint, code } = error;
+    const next = hint ?? (code === "42501" ? "connect as role postgres" : undefined);
     return {
-      message,
+      message: message.startsWith("Cannot ") ? message : `Cannot ${command.name}: ${message}`,
       ...(detail ? { detail } : {}),
-      ...(hint ? { next: hint } : {}),
+      ...(next ? { next } : {}),
       code,
     };
   }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { formatCount, formatTable } from "../format.ts";
-import { newestOf, rewriteAccepted } from "./accepted.ts";
+import { acceptedOf, newestOf, rewriteAccepted } from "./accepted.ts";
 import { type Answer, defineCommand, RefusedError } from "./command.ts";
 import { DATABASE_OPTIONS, databaseUrl, withDatabase } from "./database.ts";
 import { oldNamesOf, suffixedNames } from "./finalize/names.ts";
@@ -60,7 +60,7 @@ Exit status: 0 written; 1 refused, and nothing written; 2 wrong usage`,
     const { project, manifest } = installation;
     const [version] = nextVersions(project, 1, new Date(), await applied(invocation));
     const migration = `supabase/migrations/${version}_${TITLE}.sql`;
-    const sql = await writeSql(installation, values.accept ?? []);
+    const sql = await writeSql(installation, acceptedOf(values));
     const removal = await planCodeRemoval(project, manifest);
     const removesCode = values.functions ?? false;
     const isDryRun = values["dry-run"] ?? false;
@@ -129,7 +129,7 @@ async function writeAnew(
   const isDryRun = values["dry-run"] ?? false;
   const sql = values.accept === undefined
     ? await Deno.readTextFile(join(project.folder, path))
-    : await rewriteAccepted(project, migration, { accepted: values.accept, isDryRun });
+    : await rewriteAccepted(project, migration, { accepted: acceptedOf(values), isDryRun });
   const removal = await planCodeRemoval(
     project,
     manifest ?? { sharedFolder: DEFAULT_SHARED_FOLDER, files: {}, config: [] },

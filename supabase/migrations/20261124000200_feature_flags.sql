@@ -170,7 +170,7 @@ create trigger record_flag_change
 insert into public.feature_flags (flag_name, metadata) values
   ('use_queue_system', '{"about": "The cron jobs of Switchyard run and processors may claim jobs"}'),
   ('use_presence_tracking', '{"about": "Demand is read from Realtime presence"}'),
-  ('use_new_staleness_check', '{"about": "Stale data is found by the v2 staleness check"}');
+  ('use_new_staleness_check', '{"about": "Stale data is found by Switchyard''s staleness check"}');
 
 create function public.is_feature_enabled(p_flag_name text)
 returns boolean

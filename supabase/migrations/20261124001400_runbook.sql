@@ -199,6 +199,12 @@ begin
     raise exception 'Cannot cancel jobs: no filter was given'
       using errcode = 'SY016', hint = 'To cancel all, run select cancel_jobs_v2(p_created_before := now())';
   end if;
+  if p_data_type is not null
+     and not exists (select 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type)
+  then
+    raise exception 'Cannot cancel jobs of "%": unknown data type', p_data_type
+      using errcode = 'SY008', hint = 'See select data_type from data_type_registry_v2';
+  end if;
   -- Processing jobs too: their settle then finds the lease lost.
   select array_agg((
            c.id, 'failed', 'failed', 0, null,
@@ -229,7 +235,7 @@ begin
 end
 $$;
 comment on function public.cancel_jobs_v2(text, text, text, timestamptz) is
-  'Ends the live jobs that match every given filter as failed, with the error code cancelled; returns their number. Processing jobs too: what their processor settles later changes nothing. Raises SY016 without a filter. For service_role and the SQL editor.';
+  'Ends the live jobs that match every given filter as failed, with the error code cancelled; returns their number. Processing jobs too: what their processor settles later changes nothing. Raises SY008 for an unknown data type, SY016 without a filter. For service_role and the SQL editor.';
 
 create function public.retry_failed_jobs_v2(
   p_data_type text default null,
@@ -249,6 +255,12 @@ begin
     raise exception 'Cannot retry failed jobs: limit is %, failed after %, wanted 1 to 100000 and a time',
       coalesce(p_limit::text, 'null'), coalesce(p_failed_after::text, 'null')
       using errcode = 'SY016', hint = 'Leave them out for 10000 and a day ago';
+  end if;
+  if p_data_type is not null
+     and not exists (select 1 from public.data_type_registry_v2 as r where r.data_type = p_data_type)
+  then
+    raise exception 'Cannot retry failed jobs of "%": unknown data type', p_data_type
+      using errcode = 'SY008', hint = 'See select data_type from data_type_registry_v2';
   end if;
   select switchyard.enqueue_jobs(
            array_agg(f.symbol), array_agg(f.data_type), array_agg(f.priority), null)
@@ -277,7 +289,7 @@ begin
 end
 $$;
 comment on function public.retry_failed_jobs_v2(text, text, timestamptz, integer) is
-  'Queues anew what failed since p_failed_after (by default a day) and matches the filters, each symbol and data type once, with its old priority; the failed jobs stay as they are, and what a person cancelled stays cancelled. Returns the number of new jobs: those that are live again already are not made twice. Raises SY016 for a null or absurd argument. For service_role and the SQL editor.';
+  'Queues anew what failed since p_failed_after (by default a day) and matches the filters, each symbol and data type once, with its old priority; the failed jobs stay as they are, and what a person cancelled stays cancelled. Returns the number of new jobs: those that are live again already are not made twice. Raises SY008 for an unknown data type, SY016 for a null or absurd argument. For service_role and the SQL editor.';
 
 create function public.pause_data_type_v2(p_data_type text, p_paused boolean default true)
 returns boolean

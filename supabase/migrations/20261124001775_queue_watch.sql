@@ -28,7 +28,7 @@ begin
 end
 $$;
 comment on function switchyard.report_resting_jobs() is
-  'Keeps an alert open while a v2 cron job is not as it should be though use_queue_system and use_new_staleness_check are on; returns what is wrong, null for nothing. For postgres.';
+  'Keeps an alert open while a cron job of Switchyard is not as it should be though use_queue_system and use_new_staleness_check are on; returns what is wrong, null for nothing. For postgres.';
 
 create function switchyard.watch_processor()
 returns boolean
@@ -86,7 +86,7 @@ begin
       array(select a.id from switchyard.alerts as a where a.rule = 'migration_locked' and a.resolved_at is null),
       'The transaction has ended');
   end if;
-  -- Somebody has switched a v2 cron job off by hand, or changed it: until the jobs are scheduled or a flag is
+  -- Somebody has switched a cron job of Switchyard off by hand, or changed it: until the jobs are scheduled or a flag is
   -- switched on anew, legacy takes over. Or a job that is held was made to refresh another type as well.
   if (not switchyard.queue_runs()
       and exists (select 1 from switchyard.saved_cron_jobs as s where s.released_at is null and s.found_active)

@@ -402,7 +402,7 @@ begin
 end
 $$;
 comment on function public.guard_migrations_v2() is
-  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate, empty rate or freshness breaks its gate for breach_minutes, with a critical alert (those in retired get the alert alone); lets the legacy jobs run when somebody has switched a v2 cron job off by hand; keeps an alert open for what nothing refreshes; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
+  'Watches the data types on their way: rolls those in canary and live back by itself whose error rate, empty rate or freshness breaks its gate for breach_minutes, with a critical alert (those in retired get the alert alone); lets the legacy jobs run when somebody has switched a cron job of Switchyard off by hand; keeps an alert open for what nothing refreshes; cancels jobs that were queued for a type in legacy. Called by cron each minute. Returns what it did, no rows for nothing. For postgres.';
 
 revoke all on function
   switchyard.failing_symbols(public.data_type_registry_v2),

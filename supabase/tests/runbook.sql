@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(28);
 
 update switchyard.settings set value = '0' where name = 'oldest_slots_percent';
 insert into public.supported_symbols (symbol) select 'RU-' || n from generate_series(1, 9) as n;
@@ -23,6 +23,8 @@ update public.api_call_queue_v2 set lease_expires_at = clock_timestamp() + inter
 select public.queue_refresh_if_not_exists_v2('RU-2', 'quote');
 select public.queue_refresh_if_not_exists_v2('RU-2', 'profile');
 select throws_ok($$select public.cancel_jobs_v2()$$, 'SY016', null, 'cancelling without a filter raises');
+select throws_ok($$select public.cancel_jobs_v2('nonsense')$$, 'SY008', 'Cannot cancel jobs of "nonsense": unknown data type', 'a data type that nobody knows is no filter');
+select throws_ok($$select public.retry_failed_jobs_v2('nonsense')$$, 'SY008', 'Cannot retry failed jobs of "nonsense": unknown data type', '… nor one of what to retry');
 select is(public.cancel_jobs_v2('quote', 'RU-7'), 0, 'a filter that matches nothing cancels nothing');
 select is(public.cancel_jobs_v2(p_data_type := 'quote'), 2, 'a filter cancels what it matches');
 select results_eq(

@@ -88,7 +88,7 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
           "fetch-injuries":
             "its table seems to be sports.injuries, and the queue writes to schema public only",
           "send-weekly-digest":
-            'no table has a name or columns like "send", "digest"; it may refresh nothing',
+            'no table is near enough to "send", "digest", by its name or its columns; it may refresh nothing',
         },
       );
       assert.equal(found.otherJobs, 2);

@@ -135,6 +135,14 @@ Deno.test("data types that do not exist, stages that do not exist, reasons that 
     });
     assert.equal(hostile.code, 1);
     assert.match(hostile.stderr, /unknown data type/);
+    const other = new URL(url);
+    other.username = "authenticator";
+    const denied = await yard(["status", "--db-url", other.href]);
+    assert.equal(denied.code, 1);
+    assert.match(
+      denied.stderr,
+      /^Cannot status: permission denied for [^\n]*\nNext: connect as role postgres\n$/,
+    );
   }));
 
 Deno.test("a rollback after which nothing refreshes the data type says so", () =>

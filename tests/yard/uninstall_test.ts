@@ -213,6 +213,9 @@ Deno.test("an uninstallation that would take something of yours changes nothing 
       const refused = await fail(yard(["uninstall", "--workdir", folder]));
       assert.match(refused, /switchyard_uninstall\.sql takes it out already/);
       assert.match(refused, /with --accept/);
+      const nothing = await yard(["uninstall", "--workdir", folder, "--accept", ""]);
+      assert.equal(nothing.code, 2);
+      assert.match(nothing.stderr, /Cannot accept "": wanted an object of yours/);
       const accepted = [
         "function my_check()",
         "column my_note of table feature_flags",

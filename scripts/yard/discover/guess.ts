@@ -185,7 +185,7 @@ function propose(
 
 function noTable(functionName: string, code: FunctionCode | undefined): string {
   const words = wordsOf(functionName).map((word) => `"${word}"`).join(", ");
-  const names = `no table has a name or columns like ${words}`;
+  const names = `no table is near enough to ${words}, by its name or its columns`;
   return code === undefined
     ? `${names}; it may refresh nothing`
     : `${names}, and its code writes to none`;

@@ -14,7 +14,8 @@ export async function refuseUnretired(sql: Sql): Promise<void> {
   }
   const rows = all.filter(({ stage }) => stage !== "retired");
   if (rows.length === 0) return;
-  throw new RefusedError(`Cannot finalize: ${rows.length} data types are not retired`, {
+  const count = rows.length === 1 ? "1 data type is" : `${rows.length} data types are`;
+  throw new RefusedError(`Cannot finalize: ${count} not retired`, {
     detail: rows.map(({ dataType, stage }) => `${dataType} is in ${stage}`).join("\n"),
     next: "npm run yard -- status",
   });
