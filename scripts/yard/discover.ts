@@ -105,11 +105,31 @@ async function writeMigration({ project, discovery, catalog, applied, isDryRun }
       next: `npm run yard -- install --workdir ${project.folder}`,
     });
   }
+  const holder = await holderOfGuesses(project, discovery);
+  if (holder !== undefined) {
+    throw new RefusedError("Cannot write the migration: there is nothing new in it", {
+      detail: `supabase/migrations/${holder} has these guesses of low confidence as comments`,
+      next: "copy their rows into a migration of your own, corrected",
+    });
+  }
   const [version] = nextVersions(project, 1, new Date(), applied);
   const path = join(project.migrationsFolder, `${version}_${TITLE}.sql`);
   const text = discoveryMigration(discovery);
   if (!isDryRun) await writeWhole(path, text);
   return { path, text, isWritten: !isDryRun };
+}
+
+/** The earlier migration that has all proposals, where none is more than a comment. */
+async function holderOfGuesses(
+  project: Project,
+  { proposals }: Discovery,
+): Promise<string | undefined> {
+  if (proposals.some(({ confidence }) => confidence !== "low")) return undefined;
+  for (const name of project.migrations.filter((each) => titleOf(each) === TITLE)) {
+    const text = await Deno.readTextFile(join(project.migrationsFolder, name));
+    if (proposals.every(({ dataType }) => text.includes(`'${dataType}'`))) return name;
+  }
+  return undefined;
 }
 
 async function makesRegistry(project: Project): Promise<boolean> {

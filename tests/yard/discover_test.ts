@@ -84,7 +84,8 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
           Get_tide: "its name has capital letters, which the registry does not take",
           "sync-match-scores": 'its table seems to be "MatchScores", a name that needs quotes',
           "moon-phases":
-            "its table seems to be public.moon_phases, which has no column of type timestamptz",
+            "its table seems to be public.moon_phases, which has no column of type timestamptz; " +
+            "the next to look at: public.moon_phase_details",
           "fetch-injuries":
             "its table seems to be sports.injuries, and the queue writes to schema public only",
           "send-weekly-digest":
@@ -176,6 +177,14 @@ Deno.test("an invented project: guesses, doubts and refusals; the migration push
       const added = await sql`
         select data_type from data_type_registry_v2 where table_name like 'buoy%' order by 1`;
       assert.deepEqual(added.map(({ data_type }) => data_type), ["buoy-alarms"]);
+      const last = await readTree(folder);
+      const nothing = await yard(["discover", "--db-url", url, "--workdir", folder, "--write"]);
+      assert.equal(nothing.code, 1, nothing.stdout);
+      assert.match(
+        nothing.stderr,
+        /there is nothing new in it\n.*has these guesses of low confidence/,
+      );
+      assert.deepEqual(await readTree(folder), last);
     })
   ));
 

@@ -59,6 +59,9 @@ create table public.ticket_prices (
   route text primary key, price numeric, updated_at timestamptz default now()
 );
 create table public.moon_phases (day date primary key, phase text, updated_at timestamp default now());
+create table public.moon_phase_details (
+  day date references public.moon_phases, place text, lit numeric, updated_at timestamptz, primary key (day, place)
+);
 create schema sports;
 create table sports.injuries (player text primary key, note text, updated_at timestamptz);
 

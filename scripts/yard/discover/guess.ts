@@ -96,22 +96,25 @@ function propose(
   const best = candidates[0];
   if (best === undefined) return refuse(noTable(functionName, code));
   const { table } = best;
-  const full = `${table.schema}.${table.name}`;
+  const full = fullName(table);
+  const others = candidates.slice(1, 3).map((other) => fullName(other.table)).join(" and ");
+  const refuseTable = (words: string) =>
+    refuse(
+      `its table seems to be ${words}${others === "" ? "" : `; the next to look at: ${others}`}`,
+    );
   if (table.schema !== "public") {
-    return refuse(`its table seems to be ${full}, and the queue writes to schema public only`);
+    return refuseTable(`${full}, and the queue writes to schema public only`);
   }
-  if (!isPlain(table.name)) {
-    return refuse(`its table seems to be "${table.name}", a name that needs quotes`);
-  }
+  if (!isPlain(table.name)) return refuseTable(`"${table.name}", a name that needs quotes`);
   const timestamp = guessTimestamp(table, cadence, context.catalog.now);
   if (timestamp === undefined) {
-    return refuse(`its table seems to be ${full}, which has no column of type timestamptz`);
+    return refuseTable(`${full}, which has no column of type timestamptz`);
   }
   const onConflict = code?.writes.find((write) => write.table === table.name)?.conflictColumns;
   const symbol = guessSymbol(table, context);
   const conflict = guessConflict(table, symbol.value, onConflict);
   if (conflict === undefined) {
-    return refuse(`its table seems to be ${full}, which has no unique key`);
+    return refuseTable(`${full}, which has no unique key`);
   }
   const tableGuess = tableGuessOf(candidates);
   const confidence = least([
@@ -181,6 +184,10 @@ function propose(
     confidence,
     notes,
   };
+}
+
+function fullName({ schema, name }: { schema: string; name: string }): string {
+  return `${schema}.${name}`;
 }
 
 function noTable(functionName: string, code: FunctionCode | undefined): string {
