@@ -108,7 +108,7 @@ comment on column public.data_type_registry_v2.stage_entered_at is
 comment on column public.data_type_registry_v2.share_changed_at is
   'When canary_percent, or the symbols of the flag use_queue_for_<data type>, were changed last: symbols that came to the share then are judged from then on.';
 comment on column public.data_type_registry_v2.shadow_rules is
-  'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), same_moment (columns that move all the time: where they differ within their tolerance, rows of equal source times are of different moments, and what other_moment allows decides nothing), other_moment (how far columns may be apart in such rows, like tolerances; numbers that are not listed 5 %, other columns not at all), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
+  'How fetched rows are compared with those of the legacy jobs, a JSON object: ignore (columns), tolerances ({column: {"absolute": n} or {"relative": n}}), known_differences ([{column, legacy, queue, reason}], a missing value stands for any), volatile (columns that move by themselves: they agree when they are as legacy had them before or after), same_moment (columns that move all the time: where they differ within their tolerance, rows of equal source times are of different moments, and what other_moment allows decides nothing), other_moment (how far columns may be apart in such rows, like tolerances; numbers that are not listed 5 %, other columns not at all), coarser (columns whose numbers may have fewer digits than in legacy), comparable_minutes and source_lag_seconds (in place of the settings shadow_…), sample_percent (of the symbols, a fixed share).';
 comment on column public.data_type_registry_v2.gate_settings is
   'Gates of this type that differ from the defaults: a JSON object whose keys are those of switchyard.settings that begin with gate_, without that.';
 
@@ -156,11 +156,11 @@ begin
       from (
         select format('shadow_rules has the unknown key "%s"', k.key) as sentence
           from jsonb_object_keys(p_rules) as k (key)
-         where k.key not in ('ignore', 'volatile', 'same_moment', 'tolerances', 'known_differences',
+         where k.key not in ('ignore', 'volatile', 'same_moment', 'coarser', 'tolerances', 'known_differences',
                              'other_moment', 'comparable_minutes', 'source_lag_seconds', 'sample_percent')
         union all
         select format('shadow_rules.%s is not an array of column names', wanted.key)
-          from (values ('ignore'), ('volatile'), ('same_moment')) as wanted (key)
+          from (values ('ignore'), ('volatile'), ('same_moment'), ('coarser')) as wanted (key)
          where jsonb_typeof(p_rules -> wanted.key) <> 'array'
             or jsonb_path_exists(p_rules -> wanted.key, 'strict $[*] ? (@.type() != "string")', '{}', true)
         union all

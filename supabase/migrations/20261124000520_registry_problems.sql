@@ -73,6 +73,7 @@ as
           union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'ignore')
           union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'volatile')
           union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'same_moment')
+          union all select 'shadow_rules', jsonb_array_elements_text(r.shadow_rules -> 'coarser')
           union all select 'shadow_rules', jsonb_object_keys(r.shadow_rules -> 'tolerances')
           union all select 'shadow_rules', jsonb_object_keys(r.shadow_rules -> 'other_moment')
           union all select 'shadow_rules', jsonb_array_elements(r.shadow_rules -> 'known_differences') ->> 'column'

@@ -283,11 +283,16 @@ begin
       return false;
     end if;
     exit when v_try = 3;
-    perform 1
-       from switchyard.wakes as w
-      where w.last_wake_at < clock_timestamp() - interval '1 second'
-        for update skip locked;
-    v_has_row := found;
+    begin
+      perform 1
+         from switchyard.wakes as w
+        where w.last_wake_at < clock_timestamp() - interval '1 second'
+          for update skip locked;
+      v_has_row := found;
+    exception when serialization_failure then
+      -- Somebody has woken it since this transaction's snapshot; enqueueing must not fail because of that.
+      return false;
+    end;
     exit when v_has_row;
     perform pg_sleep(0.02);
   end loop;

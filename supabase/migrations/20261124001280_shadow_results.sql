@@ -13,6 +13,7 @@ create table switchyard.shadow_results (
   columns_compared integer not null default 0,
   difference_count integer not null default 0,
   differences jsonb not null default '[]',
+  digits jsonb not null default '{}',
   is_part boolean not null default false,
   rows jsonb,
   legacy_seen_at timestamptz,
@@ -27,7 +28,9 @@ comment on column switchyard.shadow_results.fetched_at is
 comment on column switchyard.shadow_results.verdict is
   'match: all that could be compared agrees. mismatch: something differs that time does not explain. waiting: it differs, and is looked at again when the legacy jobs have refreshed the symbol. inconclusive: nothing could be said.';
 comment on column switchyard.shadow_results.differences is
-  'At most 20, the deciding ones first: {key, column, kind, legacy, queue, decides}. kind: different, dropped (fetched rows lack the column), older, newer and overtaken (by their source times), missing and extra (rows), refused (by the table), coarser and finer (numbers with fewer or more digits than in legacy, whose difference is excused).';
+  'At most 20, the deciding ones first: {key, column, kind, legacy, queue, decides}. kind: different, dropped (fetched rows lack the column), older, newer and overtaken (by their source times), missing and extra (rows), refused (by the table).';
+comment on column switchyard.shadow_results.digits is
+  'By column, of the numbers that differ and are excused: in how many rows they have fewer significant digits than in legacy (coarser) or more (finer), and one of the coarser ones (key, legacy, queue). Empty while waiting.';
 comment on column switchyard.shadow_results.is_part is
   'The rows are not all of the symbol''s: a part of a long answer, or a random choice of shadow_rows_per_result. Then nothing is missing or extra.';
 comment on column switchyard.shadow_results.rows is

@@ -33,6 +33,27 @@ $$;
 comment on function switchyard.is_within(jsonb, jsonb, jsonb) is
   'Whether two numbers are no further apart than {"absolute": n} or {"relative": n}, a share of the larger one, allows; false for other values.';
 
+create function switchyard.is_known_difference(
+  p_rules jsonb,
+  p_column text,
+  p_legacy jsonb,
+  p_queue jsonb
+)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select exists (
+    select 1
+      from jsonb_array_elements(p_rules -> 'known_differences') as k
+     where k ->> 'column' = p_column
+       and (not k ? 'legacy' or k -> 'legacy' = p_legacy)
+       and (not k ? 'queue' or k -> 'queue' = p_queue))
+$$;
+comment on function switchyard.is_known_difference(jsonb, text, jsonb, jsonb) is
+  'Whether two different values of a column are a difference that shadow_rules knows.';
+
 create function switchyard.is_tolerated(
   p_rules jsonb,
   p_column text,
@@ -45,12 +66,7 @@ immutable
 set search_path = ''
 as $$
   select switchyard.is_within(p_rules #> array['tolerances', p_column], p_legacy, p_queue)
-         or exists (
-           select 1
-             from jsonb_array_elements(p_rules -> 'known_differences') as k
-            where k ->> 'column' = p_column
-              and (not k ? 'legacy' or k -> 'legacy' = p_legacy)
-              and (not k ? 'queue' or k -> 'queue' = p_queue))
+         or switchyard.is_known_difference(p_rules, p_column, p_legacy, p_queue)
 $$;
 comment on function switchyard.is_tolerated(jsonb, text, jsonb, jsonb) is
   'Whether two different values of a column are within its tolerance, or a difference that shadow_rules knows.';
@@ -62,20 +78,22 @@ immutable
 set search_path = ''
 as $$
   select case when jsonb_typeof(p_value) = 'number'
-              then length(trim(both '0' from regexp_replace(p_value::text, '\D', '', 'g'))) end
+              then nullif(length(trim(both '0' from regexp_replace(p_value::text, '\D', '', 'g'))), 0) end
 $$;
 comment on function switchyard.count_digits(jsonb) is
-  'Significant digits of a number: 4 for 232.8, 3 for 233 and for 233000; null for other values.';
+  'Significant digits of a number: 4 for 232.8, 3 for 233 and for 233000; null for 0 and for other values.';
 
 revoke all on function
   switchyard.differing_part(jsonb, jsonb),
   switchyard.is_within(jsonb, jsonb, jsonb),
+  switchyard.is_known_difference(jsonb, text, jsonb, jsonb),
   switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
   switchyard.count_digits(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.differing_part(jsonb, jsonb),
   switchyard.is_within(jsonb, jsonb, jsonb),
+  switchyard.is_known_difference(jsonb, text, jsonb, jsonb),
   switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
   switchyard.count_digits(jsonb)
 to service_role;

@@ -58,10 +58,9 @@ comment on function switchyard.source_seconds_sql(public.data_type_registry_v2, 
 -- same before and after: the vendor cannot have said otherwise in between. A column that moves by itself
 -- (volatile) agrees when it is as legacy had it before or after. Rows of one source time whose columns in
 -- same_moment differ, by no more than they may, are of two moments: numbers that differ by no more than a
--- moment explains (other_moment, else 5 %) decide nothing, and where nothing else differs either, the row
--- says nothing. Numbers that differ and are excused, by a tolerance or as of another moment, are noted as
--- coarser or finer where they have not as many digits: a market that moves makes as many of the ones as of the
--- others, a fetcher that rounds does not (switchyard.coarser_columns).
+-- moment explains (other_moment, else 5 %) decide nothing, and nor does what agrees in such a row.
+--   digit     by column, the numbers that differ and are excused, by a tolerance or as of another moment, and
+--             have fewer or more digits than in legacy: switchyard.coarser_columns tells rounding from movement
 create function switchyard.shadow_comparison_sql(p_type public.data_type_registry_v2)
 returns text
 language plpgsql
@@ -111,10 +110,12 @@ begin
              where %9$s
           ) as l on true
          cross join lateral (
-           select coalesce(bool_and(switchyard.is_tolerated($5, c.name, l.legacy -> c.name, o.typed -> c.name)),
+           select coalesce(bool_and(switchyard.is_within(
+                             $5 #> array['tolerances', c.name], l.legacy -> c.name, o.typed -> c.name)),
                            false) as is_other_moment
              from jsonb_array_elements_text($5 -> 'same_moment') as c (name)
             where o.typed -> c.name is distinct from l.legacy -> c.name
+              and not switchyard.is_known_difference($5, c.name, l.legacy -> c.name, o.typed -> c.name)
          ) as m
       ),
       cell as materialized (
@@ -122,29 +123,45 @@ begin
                switchyard.shadow_excerpt(switchyard.differing_part(j.legacy -> c.name, j.typed -> c.name)) as legacy,
                switchyard.shadow_excerpt(switchyard.differing_part(j.typed -> c.name, j.legacy -> c.name)) as queue,
                j.is_comparable, j.has_moved, j.is_first_look, j.before,
-               e.is_tolerated, e.is_other_moment,
-               case when e.is_other_moment
-                      or switchyard.is_within($5 #> array['tolerances', c.name], j.legacy -> c.name, j.typed -> c.name)
-                    then case sign(switchyard.count_digits(j.typed -> c.name) - switchyard.count_digits(j.legacy -> c.name))
-                           when -1 then 'coarser' when 1 then 'finer' end end as digits,
+               e.is_other_moment,
                coalesce($5 -> 'volatile' ? c.name, false) as is_volatile,
                (select b.item
                   from jsonb_array_elements(j.before) as b (item)
                  where b.item -> 'key' = j.row_key
                    and (b.item ->> 'column' = c.name or b.item ->> 'kind' in ('newer', 'extra'))
-                   and b.item ->> 'kind' not in ('coarser', 'finer')
                  limit 1) as seen_before
           from judged as j
          cross join unnest($6) as c (name)
          cross join lateral (
-           select switchyard.is_tolerated($5, c.name, j.legacy -> c.name, j.typed -> c.name) as is_tolerated,
-                  j.is_other_moment and switchyard.is_within(
+           select j.is_other_moment and switchyard.is_within(
                     coalesce($5 #> array['other_moment', c.name], '{"relative": 0.05}'),
                     j.legacy -> c.name, j.typed -> c.name) as is_other_moment
          ) as e
          where j.state = 'same'
            and j.item ? c.name
            and j.typed -> c.name is distinct from j.legacy -> c.name
+           and not switchyard.is_tolerated($5, c.name, j.legacy -> c.name, j.typed -> c.name)
+      ),
+      digit as (
+        select j.id, c.name as column_name,
+               count(*) filter (where d.gained < 0) as coarser, count(*) filter (where d.gained > 0) as finer,
+               (array_agg(jsonb_build_object('key', j.row_key, 'legacy', j.legacy -> c.name, 'queue', j.typed -> c.name)
+                          order by j.row_key::text) filter (where d.gained < 0))[1] as example
+          from judged as j
+         cross join unnest($6) as c (name)
+         cross join lateral (
+           select switchyard.count_digits(j.typed -> c.name) - switchyard.count_digits(j.legacy -> c.name) as gained
+         ) as d
+         where j.state = 'same'
+           and j.item ? c.name
+           and (j.is_other_moment or $5 -> 'tolerances' ? c.name)
+           and j.typed -> c.name is distinct from j.legacy -> c.name
+           and d.gained <> 0
+           and (switchyard.is_within($5 #> array['tolerances', c.name], j.legacy -> c.name, j.typed -> c.name)
+                or (j.is_other_moment and switchyard.is_within(
+                      coalesce($5 #> array['other_moment', c.name], '{"relative": 0.05}'),
+                      j.legacy -> c.name, j.typed -> c.name)))
+         group by j.id, c.name
       ),
       finding as materialized (
         select c.id, c.row_key, c.column_name, 'different' as kind, c.legacy, c.queue,
@@ -159,9 +176,8 @@ begin
                end as decides,
                not (c.has_moved or c.is_other_moment) as waits, c.is_comparable, c.is_other_moment
           from cell as c
-         where not c.is_tolerated
-           -- What agreed at the first look has agreed, whatever the vendor says since.
-           and (c.is_first_look or c.seen_before is not null)
+         -- What agreed at the first look has agreed, whatever the vendor says since.
+         where c.is_first_look or c.seen_before is not null
         union all
         select j.id, j.row_key, case when j.state <> 'extra' then $8 end, j.state,
                case when j.state <> 'extra' then j.legacy -> $8 end,
@@ -215,26 +231,24 @@ begin
         select r.id, r.legacy_at, r.is_over,
                (select count(*) from judged as j where j.id = r.id and j.state = 'same')::integer as rows_compared,
                (select coalesce(sum((select count(*) from unnest($6) as c where j.item ? c)), 0)
-                  from judged as j where j.id = r.id and j.state = 'same')::integer as columns_compared,
+                  from judged as j where j.id = r.id and j.state = 'same' and not j.is_other_moment
+               )::integer as columns_compared,
                count(f.id)::integer as difference_count,
+               count(f.id) filter (where not f.is_other_moment) = 0 as agrees,
                coalesce(bool_or(f.decides), false) as differs,
                coalesce(bool_or(f.waits), false) as waits,
-               coalesce(bool_and(f.is_other_moment),
-                        exists (select from judged as j where j.id = r.id and j.state = 'same' and j.is_other_moment)
-                        ) as is_other_moment,
+               exists (select from judged as j where j.id = r.id and j.state = 'same' and j.is_other_moment)
+                 as is_other_moment,
                coalesce((array_agg(jsonb_strip_nulls(jsonb_build_object(
                    'key', f.row_key, 'column', f.column_name, 'kind', f.kind, 'decides', f.decides,
                    'comparable', f.is_comparable))
                  || jsonb_build_object('legacy', coalesce(f.legacy, 'null'), 'queue', coalesce(f.queue, 'null'))
                  order by not f.decides, f.row_key::text, f.column_name) filter (where f.id is not null))[1:100],
                  '{}')
-               || coalesce((
-                    select array_agg(jsonb_build_object(
-                             'key', c.row_key, 'column', c.column_name, 'kind', c.digits, 'decides', false,
-                             'comparable', c.is_comparable, 'legacy', c.legacy, 'queue', c.queue)
-                             order by c.digits, c.row_key::text, c.column_name)
-                      from cell as c
-                     where c.id = r.id and c.digits is not null), '{}') as differences
+               as differences,
+               (select jsonb_object_agg(d.column_name, jsonb_build_object('coarser', d.coarser, 'finer', d.finer)
+                                                       || coalesce(d.example, '{}'))
+                  from digit as d where d.id = r.id) as digits
           from result as r
           left join finding as f on f.id = r.id
          group by r.id, r.legacy_at, r.is_over
@@ -243,7 +257,7 @@ begin
         select t.*,
                case
                  when t.differs then 'mismatch'
-                 when t.difference_count = 0 and t.columns_compared > 0 and not t.is_other_moment then 'match'
+                 when t.agrees and t.columns_compared > 0 then 'match'
                  when t.waits and not t.is_over then 'waiting'
                  else 'inconclusive'
                end as verdict
@@ -253,7 +267,7 @@ begin
          set verdict = v.verdict,
              reason = case
                when v.verdict <> 'inconclusive' then null
-               when v.is_other_moment then 'of another moment than the legacy row'
+               when v.agrees and v.is_other_moment then 'of another moment than the legacy row'
                when v.difference_count = 0 then 'nothing to compare'
                when v.is_over then 'legacy did not refresh it in time'
                else 'legacy had other data before and after' end,
@@ -263,6 +277,7 @@ begin
              columns_compared = v.columns_compared,
              difference_count = v.difference_count,
              differences = to_jsonb(case when v.verdict = 'waiting' then v.differences else v.differences[1:20] end),
+             digits = case when v.verdict = 'waiting' then '{}' else coalesce(v.digits, '{}') end,
              rows = case when v.verdict = 'waiting' then r.rows end
         from verdict as v
        where r.id = v.id

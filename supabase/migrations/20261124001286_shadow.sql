@@ -157,30 +157,36 @@ stable
 set search_path = ''
 as $$
 begin
-  -- Without a cause one is as likely as the other: three standard deviations, ten of ten at least.
+  -- One vote of a symbol for each refresh by legacy: looks at one legacy row again and again tell the same,
+  -- and so do the rows of one answer. Without a cause coarser is as likely as finer: three standard
+  -- deviations, ten of ten at least.
   return query
     select n.column_name, n.coarser, n.finer
       from (
-        select d.item ->> 'column' as column_name,
-               count(*) filter (where d.item ->> 'kind' = 'coarser') as coarser,
-               count(*) filter (where d.item ->> 'kind' = 'finer') as finer
-          from switchyard.shadow_results as r
-         cross join jsonb_array_elements(r.differences) as d (item)
-         where r.data_type = p_data_type and r.fetched_at >= p_since and r.verdict <> 'waiting'
-           and d.item ->> 'kind' in ('coarser', 'finer')
-         group by d.item ->> 'column'
+        select d.column_name,
+               count(*) filter (where v.gained < 0) as coarser,
+               count(*) filter (where v.gained > 0) as finer
+          from (
+            select distinct on (r.symbol, r.legacy_seen_at) r.digits
+              from switchyard.shadow_results as r
+             where r.data_type = p_data_type and r.fetched_at >= p_since and r.verdict in ('match', 'mismatch', 'inconclusive')
+             order by r.symbol, r.legacy_seen_at, r.id desc
+          ) as latest
+         cross join jsonb_each(latest.digits) as d (column_name, numbers)
+         cross join lateral (
+           select (d.numbers -> 'finer')::integer - (d.numbers -> 'coarser')::integer as gained) as v
+         group by d.column_name
       ) as n
      where n.coarser - n.finer > 3 * sqrt(n.coarser + n.finer)
        and not exists (
          select 1
            from public.data_type_registry_v2 as t
-          cross join jsonb_array_elements(t.shadow_rules -> 'known_differences') as k (item)
-          where t.data_type = p_data_type and k.item ->> 'column' = n.column_name)
+          where t.data_type = p_data_type and t.shadow_rules -> 'coarser' ? n.column_name)
      order by n.column_name;
 end
 $$;
 comment on function switchyard.coarser_columns(text, timestamptz) is
-  'Columns whose fetched numbers have fewer significant digits than those of legacy far more often than more of them, among the comparisons since then in which they differed and a tolerance, or another moment, excused it: what a fetcher does that rounds. Columns in known_differences are left out.';
+  'Columns that lose digits, as those of a fetcher do that rounds: among the comparisons since then, one of a symbol for each refresh by legacy, numbers that differ and are excused (by a tolerance, or as of another moment) have fewer significant digits than in legacy far more often than more. Columns in the list coarser of shadow_rules are left out.';
 
 create function public.shadow_report_v2(p_data_type text, p_limit integer default 50)
 returns table (
@@ -216,30 +222,41 @@ begin
   select coalesce(array_agg(c.column_name), '{}') into v_coarser
     from switchyard.coarser_columns(p_data_type, v_since) as c;
   return query
-    select r.symbol, d.item -> 'key', d.item ->> 'column', d.item ->> 'kind', d.item -> 'legacy', d.item -> 'queue',
-           r.fetched_at, r.compared_at
+    select listed.symbol, listed.row_key, listed.column_name, listed.kind, listed.legacy_value, listed.queue_value,
+           listed.fetched_at, listed.compared_at
       from (
-        select w.*
-          from switchyard.shadow_results as w
-         where w.data_type = p_data_type
-           and w.fetched_at >= v_since
-           and (w.verdict = 'mismatch'
-                or (v_coarser <> '{}' and w.verdict <> 'waiting' and exists (
-                      select 1
-                        from jsonb_array_elements(w.differences) as c (item)
-                       where c.item ->> 'kind' = 'coarser' and c.item ->> 'column' = any (v_coarser))))
-         order by w.id desc
-         limit p_limit
-      ) as r
-     cross join jsonb_array_elements(r.differences) with ordinality as d (item, place)
-     where (d.item -> 'decides')::boolean
-        or (d.item ->> 'kind' = 'coarser' and d.item ->> 'column' = any (v_coarser))
-     order by r.id desc, d.place
+        select 1 as part, r.id, d.place, r.symbol, d.item -> 'key' as row_key, d.item ->> 'column' as column_name,
+               d.item ->> 'kind' as kind, d.item -> 'legacy' as legacy_value, d.item -> 'queue' as queue_value,
+               r.fetched_at, r.compared_at
+          from (
+            select w.*
+              from switchyard.shadow_results as w
+             where w.data_type = p_data_type and w.verdict = 'mismatch' and w.fetched_at >= v_since
+             order by w.id desc
+             limit p_limit
+          ) as r
+         cross join jsonb_array_elements(r.differences) with ordinality as d (item, place)
+         where (d.item -> 'decides')::boolean
+        union all
+        select 2, r.id, c.place, r.symbol, n.numbers -> 'key', c.column_name, 'coarser', n.numbers -> 'legacy',
+               n.numbers -> 'queue', r.fetched_at, r.compared_at
+          from (
+            select w.*
+              from switchyard.shadow_results as w
+             where w.data_type = p_data_type and w.fetched_at >= v_since and w.digits ?| v_coarser
+             order by w.id desc
+             limit p_limit
+          ) as r
+         cross join unnest(v_coarser) with ordinality as c (column_name, place)
+         cross join lateral (select r.digits -> c.column_name as numbers) as n
+         where n.numbers ? 'legacy'
+      ) as listed
+     order by listed.part, listed.id desc, listed.place
      limit p_limit;
 end
 $$;
 comment on function public.shadow_report_v2(text, integer) is
-  'The latest mismatches of a data type in stage shadow, since it entered it (elsewhere all that are kept), a difference per row, what legacy wrote beside what the queue would have written. kind: different; coarser (a number with fewer digits, of a column that loses them again and again); dropped (fetched rows lack the column); older (by its source time, though fetched later); missing and extra (rows; the other side is shown whole); refused (the table would not take it; queue_value says why). Long values are cut, with their digest; of two objects only the keys that differ are shown. Raises SY008 for an unknown data type. For service_role and the SQL editor.';
+  'The latest mismatches of a data type in stage shadow, since it entered it (elsewhere all that are kept), a difference per row, what legacy wrote beside what the queue would have written. kind: different; coarser (after the mismatches: a number with fewer digits, of a column that loses them again and again); dropped (fetched rows lack the column); older (by its source time, though fetched later); missing and extra (rows; the other side is shown whole); refused (the table would not take it; queue_value says why). Long values are cut, with their digest; of two objects only the keys that differ are shown. Raises SY008 for an unknown data type. For service_role and the SQL editor.';
 
 revoke all on function
   switchyard.record_shadow(switchyard.held_result[]),

@@ -157,7 +157,8 @@ begin
     switchyard.percent(v_wanted)
       || case when v_inconclusive > 0 then format(', %s of all conclusive', switchyard.percent(v_least)) else '' end
       || case when v_coarser <> '{}' then ', digits lost as often as gained' else '' end,
-    format('See select * from shadow_report_v2(%L)', p_type.data_type),
+    format('See select * from shadow_report_v2(%L)', p_type.data_type)
+      || case when v_coarser <> '{}' then '; digits that are lost on purpose: the list coarser in shadow_rules' else '' end,
     jsonb_build_object('matches', v_matches, 'mismatches', v_mismatches, 'inconclusive', v_inconclusive,
                        'wanted', v_wanted, 'wanted_conclusive', v_least, 'coarser', v_coarser))::switchyard.gate_result;
 end

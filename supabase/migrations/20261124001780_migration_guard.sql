@@ -288,10 +288,17 @@ begin
    where r.data_type = p_data_type;
   -- What is retired may have no legacy endpoint to go back to.
   if v_type.stage = 'retired' or switchyard.gate_setting(v_type, 'auto_rollback') = 0 then
+    -- One verdict for each alert.
+    if not exists (
+      select 1
+        from switchyard.alerts as a
+       where a.rule = 'breach' and a.data_type = p_data_type and a.resolved_at is null)
+    then
+      perform switchyard.store_verdicts(p_data_type, 'legacy', array[p_breach]);
+    end if;
     perform switchyard.open_alert(
       'breach', 'critical', p_data_type,
       format('"%s" in %s breaks a gate: %s', p_data_type, v_type.stage, v_words));
-    perform switchyard.store_verdicts(p_data_type, 'legacy', array[p_breach], p_only_changed := true);
     return format('alert: %s', v_words);
   end if;
   v_event_id := switchyard.set_stage(

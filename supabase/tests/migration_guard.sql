@@ -1,6 +1,6 @@
 -- The guard: what breaks a gate in canary and live goes back by itself.
 begin;
-select plan(51);
+select plan(56);
 
 create function pg_temp.finish(p_data_type text, p_count integer, p_status text, p_ago interval default '0') returns void language sql as $$
   insert into switchyard.job_outcomes (data_type, finished_at, completed, failed)
@@ -113,10 +113,21 @@ select is(pg_temp.stage('shares-float'), 'live', '… and leaves the type where 
 select is((select count(*) from switchyard.alerts where rule = 'breach' and resolved_at is null), 1::bigint, '… with an alert');
 select isnt(pg_temp.guard(), null, '… and again');
 select is((select count(*) from switchyard.alerts where rule = 'breach'), 1::bigint, '… which opens no second one');
+create function pg_temp.breaches() returns bigint language sql as $$
+  select count(*) from switchyard.gate_verdicts where data_type = 'shares-float' and to_stage = 'legacy'
+$$;
+select is(pg_temp.breaches(), 1::bigint, '… and keeps one verdict');
+update switchyard.gate_verdicts set checked_at = checked_at - interval '2 minutes' where data_type = 'shares-float';
+select isnt(pg_temp.guard(), null, '… however long it lasts');
+select is(pg_temp.breaches(), 1::bigint, '… one for each alert');
+select public.resolve_alert_v2((select id from switchyard.alerts where rule = 'breach'), 'seen');
+select isnt(pg_temp.guard(), null, 'after somebody has resolved it');
+select is(pg_temp.breaches(), 2::bigint, '… the next one keeps its own');
 
 -- Verdicts.
 select ok(exists (select 1 from switchyard.gate_verdicts where data_type = 'ratios-ttm' and to_stage = 'canary' and migration_event_id is null),
   'the verdicts of types on their way are kept');
+select pg_temp.guard();
 create temp table verdicts as select count(*) as number from switchyard.gate_verdicts;
 select public.guard_migrations_v2();
 select is((select count(*) from switchyard.gate_verdicts), (select number from verdicts), '… when they change, and only then');

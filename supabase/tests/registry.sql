@@ -67,12 +67,12 @@ select results_eq(
     ('Column "ticker" (symbol_column) is not in public.live_quote_indicators'),
     ('public.live_quote_indicators has no unique index on exactly (exchange)')$$,
   'what cannot be refused is listed with a sentence each');
-select pg_temp.register('ruled', '{"shadow_rules": {"ignore": ["symbol", "igno"], "volatile": ["vola"], "tolerances": {"tole": {"absolute": 1}},
+select pg_temp.register('ruled', '{"shadow_rules": {"ignore": ["symbol", "igno"], "volatile": ["vola"], "coarser": ["coar"], "tolerances": {"tole": {"absolute": 1}},
   "known_differences": [{"column": "known", "legacy": 1, "queue": 2, "reason": "test"}]}}');
 select results_eq(
   $$select problem from public.registry_problems_v2 where data_type = 'ruled' order by problem$$,
   $$select format('Column "%s" (shadow_rules) is not in public.live_quote_indicators', name)
-      from unnest(array['igno', 'known', 'tole', 'vola']) as name$$,
+      from unnest(array['coar', 'igno', 'known', 'tole', 'vola']) as name$$,
   'so are columns of shadow_rules that the table lacks');
 
 select throws_ok($$update public.data_type_registry_v2 set depends_on = 'financial-statements' where data_type = 'profile'$$,

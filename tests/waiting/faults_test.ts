@@ -188,6 +188,17 @@ Deno.test("an enqueue, also a plain insert, wakes a processor at once, once a se
       await eventually("the second wake", () => wakes()[1]);
       await sql`select public.cancel_jobs_v2(p_symbol := ${symbols[3]!})`;
 
+      // A snapshot that is older than somebody's wake fails no enqueue.
+      await sql`update switchyard.wakes set last_wake_at = '-infinity'`;
+      await sql.begin("isolation level repeatable read", async (old) => {
+        await old`select from switchyard.wakes`;
+        await sql`update switchyard.wakes set last_wake_at = clock_timestamp()`;
+        const [job] = await old`
+          select public.queue_refresh_if_not_exists_v2(${symbols[3]!}, 'quote') as id`;
+        assert.ok(job!.id);
+      });
+      await sql`select public.cancel_jobs_v2(p_symbol := ${symbols[3]!})`;
+
       let isOver = false;
       const sessions = Array.from({ length: 4 }, async (_, session) => {
         while (!isOver) {
