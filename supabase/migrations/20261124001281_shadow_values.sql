@@ -54,23 +54,6 @@ $$;
 comment on function switchyard.is_known_difference(jsonb, text, jsonb, jsonb) is
   'Whether two different values of a column are a difference that shadow_rules knows.';
 
-create function switchyard.is_tolerated(
-  p_rules jsonb,
-  p_column text,
-  p_legacy jsonb,
-  p_queue jsonb
-)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-  select switchyard.is_within(p_rules #> array['tolerances', p_column], p_legacy, p_queue)
-         or switchyard.is_known_difference(p_rules, p_column, p_legacy, p_queue)
-$$;
-comment on function switchyard.is_tolerated(jsonb, text, jsonb, jsonb) is
-  'Whether two different values of a column are within its tolerance, or a difference that shadow_rules knows.';
-
 create function switchyard.count_digits(p_value jsonb)
 returns integer
 language sql
@@ -87,13 +70,11 @@ revoke all on function
   switchyard.differing_part(jsonb, jsonb),
   switchyard.is_within(jsonb, jsonb, jsonb),
   switchyard.is_known_difference(jsonb, text, jsonb, jsonb),
-  switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
   switchyard.count_digits(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.differing_part(jsonb, jsonb),
   switchyard.is_within(jsonb, jsonb, jsonb),
   switchyard.is_known_difference(jsonb, text, jsonb, jsonb),
-  switchyard.is_tolerated(jsonb, text, jsonb, jsonb),
   switchyard.count_digits(jsonb)
 to service_role;

@@ -118,50 +118,44 @@ begin
               and not switchyard.is_known_difference($5, c.name, l.legacy -> c.name, o.typed -> c.name)
          ) as m
       ),
-      cell as materialized (
-        select j.id, j.row_key, c.name as column_name,
-               switchyard.shadow_excerpt(switchyard.differing_part(j.legacy -> c.name, j.typed -> c.name)) as legacy,
-               switchyard.shadow_excerpt(switchyard.differing_part(j.typed -> c.name, j.legacy -> c.name)) as queue,
+      -- What differs: judged by cell where nothing excuses it, else by digit.
+      pair as materialized (
+        select j.id, j.row_key, c.name as column_name, v.legacy, v.queue,
                j.is_comparable, j.has_moved, j.is_first_look, j.before,
-               e.is_other_moment,
-               coalesce($5 -> 'volatile' ? c.name, false) as is_volatile,
-               (select b.item
-                  from jsonb_array_elements(j.before) as b (item)
-                 where b.item -> 'key' = j.row_key
-                   and (b.item ->> 'column' = c.name or b.item ->> 'kind' in ('newer', 'extra'))
-                 limit 1) as seen_before
+               e.is_within, e.is_within or switchyard.is_known_difference($5, c.name, v.legacy, v.queue) as is_tolerated,
+               j.is_other_moment and switchyard.is_within(
+                 coalesce($5 #> array['other_moment', c.name], '{"relative": 0.05}'), v.legacy, v.queue) as is_other_moment
           from judged as j
          cross join unnest($6) as c (name)
+         cross join lateral (select j.legacy -> c.name as legacy, j.typed -> c.name as queue) as v
          cross join lateral (
-           select j.is_other_moment and switchyard.is_within(
-                    coalesce($5 #> array['other_moment', c.name], '{"relative": 0.05}'),
-                    j.legacy -> c.name, j.typed -> c.name) as is_other_moment
-         ) as e
-         where j.state = 'same'
-           and j.item ? c.name
-           and j.typed -> c.name is distinct from j.legacy -> c.name
-           and not switchyard.is_tolerated($5, c.name, j.legacy -> c.name, j.typed -> c.name)
+           select switchyard.is_within($5 #> array['tolerances', c.name], v.legacy, v.queue) as is_within) as e
+         where j.state = 'same' and j.item ? c.name and v.queue is distinct from v.legacy
+      ),
+      cell as materialized (
+        select p.id, p.row_key, p.column_name,
+               switchyard.shadow_excerpt(switchyard.differing_part(p.legacy, p.queue)) as legacy,
+               switchyard.shadow_excerpt(switchyard.differing_part(p.queue, p.legacy)) as queue,
+               p.is_comparable, p.has_moved, p.is_first_look, p.is_other_moment,
+               coalesce($5 -> 'volatile' ? p.column_name, false) as is_volatile,
+               (select b.item
+                  from jsonb_array_elements(p.before) as b (item)
+                 where b.item -> 'key' = p.row_key
+                   and (b.item ->> 'column' = p.column_name or b.item ->> 'kind' in ('newer', 'extra'))
+                 limit 1) as seen_before
+          from pair as p
+         where not p.is_tolerated
       ),
       digit as (
-        select j.id, c.name as column_name,
+        select p.id, p.column_name,
                count(*) filter (where d.gained < 0) as coarser, count(*) filter (where d.gained > 0) as finer,
-               (array_agg(jsonb_build_object('key', j.row_key, 'legacy', j.legacy -> c.name, 'queue', j.typed -> c.name)
-                          order by j.row_key::text) filter (where d.gained < 0))[1] as example
-          from judged as j
-         cross join unnest($6) as c (name)
+               (array_agg(jsonb_build_object('key', p.row_key, 'legacy', p.legacy, 'queue', p.queue)
+                          order by p.row_key::text) filter (where d.gained < 0))[1] as example
+          from pair as p
          cross join lateral (
-           select switchyard.count_digits(j.typed -> c.name) - switchyard.count_digits(j.legacy -> c.name) as gained
-         ) as d
-         where j.state = 'same'
-           and j.item ? c.name
-           and (j.is_other_moment or $5 -> 'tolerances' ? c.name)
-           and j.typed -> c.name is distinct from j.legacy -> c.name
-           and d.gained <> 0
-           and (switchyard.is_within($5 #> array['tolerances', c.name], j.legacy -> c.name, j.typed -> c.name)
-                or (j.is_other_moment and switchyard.is_within(
-                      coalesce($5 #> array['other_moment', c.name], '{"relative": 0.05}'),
-                      j.legacy -> c.name, j.typed -> c.name)))
-         group by j.id, c.name
+           select switchyard.count_digits(p.queue) - switchyard.count_digits(p.legacy) as gained) as d
+         where (p.is_within or p.is_other_moment) and d.gained <> 0
+         group by p.id, p.column_name
       ),
       finding as materialized (
         select c.id, c.row_key, c.column_name, 'different' as kind, c.legacy, c.queue,

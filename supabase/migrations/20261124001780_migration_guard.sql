@@ -131,8 +131,8 @@ declare
   v_breaches integer;
   v_emptied integer;
   v_first integer;
-  v_latest switchyard.freshness_samples;
-  v_judged integer;
+  v_latest switchyard.freshness_samples := switchyard.latest_sample(p_type);
+  v_judged integer := v_latest.symbols_known - v_latest.left_out;
   v_since timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(mins => v_minutes));
 begin
   -- A sample a minute, and one may be missing. Every one of them has to tell of it.
@@ -146,12 +146,6 @@ begin
      and s.sampled_at > v_since
      -- A clock that was set back leaves samples in the future.
      and s.sampled_at <= clock_timestamp();
-  select s.* into v_latest
-    from switchyard.freshness_samples as s
-   where s.data_type = p_type.data_type and s.sampled_at > v_since and s.sampled_at <= clock_timestamp()
-   order by s.sampled_at desc
-   limit 1;
-  v_judged := v_latest.symbols_known - v_latest.left_out;
   -- Who pauses a type wants nothing fetched, by nobody.
   if p_type.paused or exists (
     select 1 from public.api_providers_v2 as p where p.provider = p_type.provider and p.paused) then
