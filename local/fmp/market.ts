@@ -37,6 +37,9 @@ export interface Tick {
   previousClose: number;
 }
 
+/** Steps in which the lows and highs of a day are taken. */
+const stepMs = 1_800_000;
+
 /**
  * Prices as a function of the clock alone: layers of smooth noise whose heights follow the square
  * root of their period, as in a random walk. Asking twice for an instant gives the same price, and
@@ -45,6 +48,7 @@ export interface Tick {
 export class Market {
   #seed: number;
   #pastDays = new Map<string, PastDays>();
+  #ranges = new Map<string, Range>();
 
   constructor(seed: number) {
     this.#seed = seed;
@@ -55,8 +59,8 @@ export class Market {
     const seed = hash32(`${this.#seed}:${instrument.symbol}`);
     let offset = 0;
     for (const [index, period] of periodsSeconds.entries()) {
-      const height = instrument.volatility * Math.sqrt(period / yearSeconds) * 1.2;
-      offset += height * smoothNoise(seed + index, atMs / 1000 / period);
+      offset += layerHeight(instrument, period) *
+        smoothNoise(seed + index, atMs / 1000 / period);
     }
     return round(instrument.basePrice * Math.exp(offset), instrument.places);
   }
@@ -67,14 +71,7 @@ export class Market {
     const price = this.price(instrument, atMs);
     const open = this.price(instrument, midnight);
     const past = this.#past(instrument, midnight);
-    let dayLow = Math.min(price, open);
-    let dayHigh = Math.max(price, open);
-    const samples = 24;
-    for (let index = 1; index < samples; index++) {
-      const seen = this.price(instrument, midnight + (atMs - midnight) * index / samples);
-      dayLow = Math.min(dayLow, seen);
-      dayHigh = Math.max(dayHigh, seen);
-    }
+    const { dayLow, dayHigh } = this.#range(instrument, midnight, atMs);
     const change = price - past.close;
     const partOfDay = (atMs - midnight) / dayMs;
     const busy = 0.7 + 0.6 * uniform(this.#seed, instrument.symbol, "volume", midnight);
@@ -92,6 +89,28 @@ export class Market {
       priceAvg200: past.average200,
       open,
       previousClose: past.close,
+    };
+  }
+
+  /**
+   * Lowest and highest price of a day so far. They only widen, as those of a real market: what a
+   * price may reach until the next half hour counts as reached at once.
+   */
+  #range(instrument: Instrument, midnight: number, atMs: number) {
+    let range = this.#ranges.get(instrument.symbol);
+    if (range === undefined || range.next - stepMs > atMs || range.next <= midnight) {
+      range = { next: midnight, low: Infinity, high: 0 };
+      this.#ranges.set(instrument.symbol, range);
+    }
+    for (; range.next <= atMs; range.next += stepMs) {
+      const seen = this.price(instrument, range.next);
+      range.low = Math.min(range.low, seen);
+      range.high = Math.max(range.high, seen);
+    }
+    const reach = Math.exp(mostMovement(instrument, stepMs));
+    return {
+      dayLow: round(range.low / reach, instrument.places),
+      dayHigh: round(range.high * reach, instrument.places),
     };
   }
 
@@ -115,6 +134,18 @@ export class Market {
   }
 }
 
+function layerHeight(instrument: Instrument, periodSeconds: number): number {
+  return instrument.volatility * Math.sqrt(periodSeconds / yearSeconds) * 1.2;
+}
+
+/** The most that the logarithm of a price moves by in a time: noise is in [-1, 1], its slope at most 3. */
+function mostMovement(instrument: Instrument, ms: number): number {
+  return periodsSeconds.reduce(
+    (sum, period) => sum + layerHeight(instrument, period) * Math.min(2, 3 * ms / 1000 / period),
+    0,
+  );
+}
+
 /** What does not change during a day. */
 interface PastDays {
   midnight: number;
@@ -123,6 +154,13 @@ interface PastDays {
   high: number;
   average50: number;
   average200: number;
+}
+
+/** Of the steps of one day before `next`. */
+interface Range {
+  next: number;
+  low: number;
+  high: number;
 }
 
 function mean(values: readonly number[]): number {

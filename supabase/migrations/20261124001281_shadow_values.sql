@@ -54,6 +54,21 @@ $$;
 comment on function switchyard.is_known_difference(jsonb, text, jsonb, jsonb) is
   'Whether two different values of a column are a difference that shadow_rules knows.';
 
+create function switchyard.may_have_passed(p_before jsonb, p_value jsonb, p_after jsonb)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(
+    case when jsonb_typeof(p_before) = 'number' and jsonb_typeof(p_value) = 'number' and jsonb_typeof(p_after) = 'number'
+         then p_value::text::numeric between least(p_before::text::numeric, p_after::text::numeric)
+                                         and greatest(p_before::text::numeric, p_after::text::numeric)
+         else p_before is distinct from p_after end, false)
+$$;
+comment on function switchyard.may_have_passed(jsonb, jsonb, jsonb) is
+  'Whether a column that moves by itself may have had a value on its way from what legacy had before to what it has after: a number lies between the two, of other values the two differ.';
+
 create function switchyard.count_digits(p_value jsonb)
 returns integer
 language sql
@@ -70,11 +85,13 @@ revoke all on function
   switchyard.differing_part(jsonb, jsonb),
   switchyard.is_within(jsonb, jsonb, jsonb),
   switchyard.is_known_difference(jsonb, text, jsonb, jsonb),
+  switchyard.may_have_passed(jsonb, jsonb, jsonb),
   switchyard.count_digits(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.differing_part(jsonb, jsonb),
   switchyard.is_within(jsonb, jsonb, jsonb),
   switchyard.is_known_difference(jsonb, text, jsonb, jsonb),
+  switchyard.may_have_passed(jsonb, jsonb, jsonb),
   switchyard.count_digits(jsonb)
 to service_role;

@@ -56,7 +56,8 @@ comment on function switchyard.source_seconds_sql(public.data_type_registry_v2, 
 -- A difference decides at once when the source times are equal or the legacy row was refreshed within
 -- comparable_minutes of the fetch. Else it decides when legacy has refreshed the row since and says the
 -- same before and after: the vendor cannot have said otherwise in between. A column that moves by itself
--- (volatile) agrees when it is as legacy had it before or after. Rows of one source time whose columns in
+-- (volatile) agrees when it is as legacy had it before or after, and decides only where it cannot have
+-- been on its way from the one to the other. Rows of one source time whose columns in
 -- same_moment differ, by no more than they may, are of two moments: numbers that differ by no more than a
 -- moment explains (other_moment, else 5 %) decide nothing, and nor does what agrees in such a row.
 --   digit     by column, the numbers that differ and are excused, by a tolerance or as of another moment, and
@@ -162,8 +163,9 @@ begin
                case
                  when c.is_other_moment then false
                  when c.is_volatile then
-                   c.has_moved and not c.is_first_look
+                   c.has_moved and coalesce(c.seen_before ->> 'kind' = 'different', false)
                    and (c.is_comparable or coalesce((c.seen_before -> 'comparable')::boolean, false))
+                   and not switchyard.may_have_passed(c.seen_before -> 'legacy', c.queue, c.legacy)
                  else c.is_comparable
                       or (c.has_moved and coalesce(c.seen_before ->> 'kind' = 'different', false)
                           and c.seen_before -> 'legacy' = c.legacy)

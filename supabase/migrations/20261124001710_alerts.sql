@@ -77,11 +77,19 @@ begin
   update switchyard.alerts as a
      set resolved_at = clock_timestamp(), note = coalesce(p_note, a.note)
    where a.id = p_id and a.resolved_at is null;
-  return found;
+  if found then
+    return true;
+  end if;
+  if not exists (select 1 from switchyard.alerts as a where a.id = p_id) then
+    raise exception 'Cannot resolve alert %: there is none, wanted the id of an open alert',
+      coalesce(p_id::text, 'null')
+      using errcode = 'SY016', hint = 'Run select id, rule, message from switchyard.alerts where resolved_at is null';
+  end if;
+  return false;
 end
 $$;
 comment on function public.resolve_alert_v2(bigint, text) is
-  'Closes an alert, with a note on what was done. False when there is no such open alert. For the SQL editor.';
+  'Closes an alert, with a note on what was done. False when it is closed already. Raises SY016 for an unknown id. For the SQL editor.';
 
 alter table switchyard.alerts enable row level security;
 revoke all on table switchyard.alerts from public, anon, authenticated, service_role;

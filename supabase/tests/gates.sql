@@ -1,6 +1,6 @@
 -- Each gate: when it holds and when not, with the numbers that it saw.
 begin;
-select plan(94);
+select plan(95);
 
 -- A few seconds are none: a slow machine takes them.
 create function pg_temp.gate(p_gate text, p_to_stage text default 'live', p_data_type text default 'profile')
@@ -237,6 +237,8 @@ select matches(pg_temp.gate('alerts'), '^does not hold: \d+: still on fire / no 
 select is(pg_temp.gate('alerts', 'live', 'quote'), 'holds: no open critical alert / no open critical alert', '… of another type it does');
 select is(public.resolve_alert_v2(id, 'put out'), true, 'an alert is resolved') from opened;
 select is(public.resolve_alert_v2(id), false, '… once') from opened;
+select throws_ok('select public.resolve_alert_v2(0)', 'SY016',
+  'Cannot resolve alert 0: there is none, wanted the id of an open alert', 'an alert that there is not is not resolved');
 select results_eq($$select note, resolved_at is not null from switchyard.alerts$$, $$values ('put out', true)$$, '… with a note');
 select is(pg_temp.gate('alerts'), 'holds: no open critical alert / no open critical alert', '… and no longer in the way');
 select switchyard.open_alert('test', 'warning', 'profile', 'smoke');

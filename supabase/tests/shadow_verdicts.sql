@@ -1,6 +1,6 @@
 -- Each verdict of the comparison of fetched rows with those of the legacy jobs.
 begin;
-select plan(57);
+select plan(62);
 
 create table public.shade (
   symbol text not null, place text not null, price float8, label text, info jsonb,
@@ -121,7 +121,28 @@ select is(pg_temp.again(), 'match', '… and agrees with what legacy has afterwa
 select pg_temp.legacy('F', '1', 1, '5 minutes', 'open');
 select pg_temp.compare('shade', 'F', '[{"symbol": "F", "place": "1", "price": 1, "label": "closed", "info": {"a": 1, "b": 2}}]');
 select pg_temp.legacy('F', '1', 1, '0 seconds', 'open');
-select is(pg_temp.again(), 'mismatch different', '… or is a mismatch when it is neither as before nor as after');
+select is(pg_temp.again(), 'mismatch different', '… or is a mismatch when legacy has another value before and after');
+select pg_temp.legacy('F', '1', 1, '5 minutes', '10-19');
+select pg_temp.compare('shade', 'F', '[{"symbol": "F", "place": "1", "price": 1, "label": "10-20", "info": {"a": 1, "b": 2}}]');
+select pg_temp.legacy('F', '1', 1, '0 seconds', '10-21');
+select is(pg_temp.again(), 'inconclusive', '… but says nothing when legacy has moved, and it may have been on the way');
+update public.data_type_registry_v2 set shadow_rules = shadow_rules || '{"volatile": ["label", "price"]}' where data_type = 'shade';
+create function pg_temp.moves(p_before float8, p_queue float8, p_after float8) returns text language plpgsql as $$
+begin
+  perform pg_temp.legacy('F', '1', p_before, '5 minutes');
+  perform pg_temp.compare('shade', 'F', jsonb_build_array(jsonb_build_object(
+    'symbol', 'F', 'place', '1', 'price', p_queue, 'label', 'a', 'info', jsonb '{"a": 1, "b": 2}')));
+  perform pg_temp.legacy('F', '1', p_after, '0 seconds');
+  return pg_temp.again();
+end
+$$;
+select is(pg_temp.moves(100, 105, 110), 'inconclusive', 'a number that moves may lie between what legacy has before and after');
+select is(pg_temp.moves(100, 111, 110), 'mismatch different', '… but not outside of the two');
+select is(pg_temp.moves(100, 105, 100), 'mismatch different', '… nor elsewhere while legacy stands');
+select ok(switchyard.may_have_passed('1', '2', '3') and switchyard.may_have_passed('"a"', '"b"', 'null')
+          and not switchyard.may_have_passed('1', '4', '3') and not switchyard.may_have_passed('"a"', '1', '"a"')
+          and not switchyard.may_have_passed(null, '1', null), 'what may have been on its way is told from two looks');
+update public.data_type_registry_v2 set shadow_rules = shadow_rules || '{"volatile": ["label"]}' where data_type = 'shade';
 
 -- With a source time.
 create function pg_temp.dated(p_symbol text, p_price float8, p_told_at bigint, p_ago interval) returns void language sql as $$
