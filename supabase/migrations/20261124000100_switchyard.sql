@@ -304,6 +304,7 @@ insert into switchyard.settings (name, value, lowest, highest, description) valu
   ('shadow_source_lag_seconds', '60', 0, 31536000, 'Fetched rows may be older by so much at the source than what legacy has; shadow_rules.source_lag_seconds goes before'),
   ('shadow_wait_minutes', '1500', 1, 525600, 'A comparison waits for this long until legacy refreshes its symbol'),
   ('shadow_waiting_per_type', '500', 1, 1000000, 'No more comparisons of a data type wait, with their rows; the oldest give way'),
+  ('shadow_look_seconds', '5', 1, 60, 'A pass of the shadow spends no longer on new looks at the comparisons of a data type'),
   ('shadow_rows_per_result', '500', 1, 100000, 'Of a larger answer so many rows, chosen by chance, are compared'),
   ('shadow_results_per_type', '30000', 100, 10000000, 'No more comparisons of a data type are kept; mismatches longest'),
   ('shadow_retention_days', '14', 1, 3650, 'Comparisons are kept for this many days'),

@@ -74,6 +74,8 @@ as $$
 declare
   v_type public.data_type_registry_v2;
   v_ids bigint[];
+  v_until timestamptz := clock_timestamp() + make_interval(secs => switchyard.setting_integer('shadow_look_seconds'));
+  v_looks integer := 0;
 begin
   select r.* into strict v_type from public.data_type_registry_v2 as r where r.data_type = p_data_type;
 
@@ -116,14 +118,17 @@ begin
          else format('t.%I = r.symbol', v_type.symbol_column) end)
     into v_ids
     using p_data_type, switchyard.setting_integer('shadow_wait_minutes');
-  if v_ids is not null then
-    perform switchyard.compare_shadow(p_data_type, v_ids);
-  end if;
-  return coalesce(cardinality(v_ids), 0);
+  -- In portions, because a legacy job may refresh at once all that waits: hundreds of answers with
+  -- hundreds of rows each take longer than a statement may.
+  while v_looks < cardinality(v_ids) and clock_timestamp() < v_until loop
+    perform switchyard.compare_shadow(p_data_type, v_ids[v_looks + 1:v_looks + 10]);
+    v_looks := least(v_looks + 10, cardinality(v_ids));
+  end loop;
+  return v_looks;
 end
 $$;
 comment on function switchyard.relook_at_shadow(text) is
-  'Compares again what waits for the next legacy refresh and has seen one, or has waited shadow_wait_minutes. Gives up what waits beyond shadow_waiting_per_type, and all when the type is not in stage shadow any more. Returns the number of new looks.';
+  'Compares again what waits for the next legacy refresh and has seen one, or has waited shadow_wait_minutes, the oldest first, for no longer than shadow_look_seconds; the next pass goes on. Gives up what waits beyond shadow_waiting_per_type, and all when the type is not in stage shadow any more. Returns the number of new looks.';
 
 create function switchyard.shadow_tally(
   p_data_type text,

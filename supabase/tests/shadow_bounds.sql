@@ -1,6 +1,6 @@
 -- The shadow takes no more room than it may.
 begin;
-select plan(13);
+select plan(16);
 
 select switchyard.set_stage('profile', 'shadow', 'test');
 create function pg_temp.result(p_symbol text, p_verdict text, p_ago interval default '0 seconds') returns void language sql as $$
@@ -28,6 +28,19 @@ select is((select reason from switchyard.shadow_results where symbol = 'W4'), 'l
 select switchyard.set_stage('profile', 'canary', 'test');
 select switchyard.relook_at_shadow('profile');
 select is((select reason from switchyard.shadow_results where symbol = 'W5'), 'the stage is canary now', 'nothing waits in another stage, where the queue writes itself');
+
+select switchyard.set_stage('profile', 'legacy', 'test');
+select switchyard.set_stage('profile', 'shadow', 'test');
+update switchyard.settings set value = '100' where name = 'shadow_waiting_per_type';
+update switchyard.settings set value = '1' where name = 'shadow_look_seconds';
+create function pg_temp.slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(0.12); return new; end $$;
+create trigger slowly before update on switchyard.shadow_results for each row execute function pg_temp.slowly();
+insert into public.profiles (symbol, company_name) select 'B' || n, 'x' from generate_series(1, 25) as n;
+select pg_temp.result('B' || n, 'waiting') from generate_series(1, 25) as n;
+select is(switchyard.relook_at_shadow('profile'), 10, 'a pass ends when shadow_look_seconds are over, with the portion that it is at');
+drop trigger slowly on switchyard.shadow_results;
+select is(switchyard.relook_at_shadow('profile'), 15, '… and the next one goes on with all that is left');
+select is(switchyard.relook_at_shadow('profile'), 0, '… once each');
 
 delete from switchyard.shadow_results;
 update switchyard.settings set value = '100' where name = 'shadow_results_per_type';
