@@ -236,6 +236,9 @@ begin
     v_job := switchyard.lock_cron_job(p_job_id);
   end if;
   if v_job.jobid is null then
+    if p_save.id is null then
+      return jsonb_build_object('job_id', p_job_id, 'action', 'gone', 'note', 'somebody has just removed it');
+    end if;
     if p_save.is_scheduled or p_unschedule then
       return null;
     end if;

@@ -187,10 +187,10 @@ language sql
 immutable
 set search_path = ''
 as $$
-  select format('%s: %s, wanted %s', p_gate.gate, p_gate.found, p_gate.wanted)
+  select format('%s: %s, wanted %s', p_gate.gate, p_gate.found, p_gate.wanted) where p_gate.gate is not null
 $$;
 comment on function switchyard.verdict_in_words(switchyard.gate_result) is
-  'A verdict as people say it: soak_time: 3 h, wanted 24 h.';
+  'A verdict as people say it: soak_time: 3 h, wanted 24 h; null for none.';
 
 create function switchyard.move_up(p_data_type text, p_to_stage text, p_force boolean, p_reason text)
 returns switchyard.migration_events
@@ -206,6 +206,13 @@ declare
   v_percent integer;
   v_event switchyard.migration_events;
 begin
+  -- What is to rest must not go, or change, between the look at it and the move.
+  if p_to_stage in ('live', 'retired') then
+    perform switchyard.lock_cron_job(l.job_id)
+       from switchyard.legacy_jobs as l
+      where p_data_type = any (l.data_types)
+      order by l.save_id desc nulls last, l.job_id;
+  end if;
   v_gates := array(
     select g from switchyard.check_gates(p_data_type, p_to_stage) as g);
   v_broken := array(select g.gate from unnest(v_gates) as g where not g.holds);
@@ -262,6 +269,8 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+  -- As the caller saw it, before the wait for the lock.
+  v_seen_stage text := (select r.stage from public.data_type_registry_v2 as r where r.data_type = p_data_type);
   v_from_stage text;
   v_to_stage text;
   v_force boolean := coalesce(p_force, false);
@@ -275,7 +284,12 @@ begin
     raise exception 'Cannot move "%" on: unknown data type', p_data_type
       using errcode = 'SY008', hint = 'See select data_type, stage from data_type_registry_v2';
   end if;
-  v_to_stage := coalesce(p_to_stage, switchyard.next_stage(v_from_stage), v_from_stage);
+  v_to_stage := coalesce(p_to_stage, switchyard.next_stage(v_seen_stage), v_from_stage);
+  if p_to_stage is null and v_from_stage <> v_seen_stage then
+    v_to_stage := v_from_stage;
+    raise warning '"%" stays in %: another session has just moved it there from %', p_data_type, v_from_stage, v_seen_stage
+      using hint = format('Look at it, then run select * from advance_migration_v2(%L) again', p_data_type);
+  end if;
   if coalesce(switchyard.stage_rank(v_to_stage) < switchyard.stage_rank(v_from_stage), true) then
     raise exception 'Cannot move "%" from % to "%": wanted %', p_data_type, v_from_stage, v_to_stage,
       coalesce(switchyard.next_stage(v_from_stage), 'no further stage')
@@ -313,7 +327,7 @@ begin
 end
 $$;
 comment on function public.advance_migration_v2(text, text, boolean, text) is
-  'Moves a data type to the next stage (or to the given later one) when its gates hold; in the same transaction its flag, its legacy jobs and the migration event follow. moved is false when it is there already, and when gates do not hold: then missing says which, with what was found and what is wanted, hint where to look, a warning tells too, and nothing but the record of it changes. p_force overrides gates and wants a reason, which is recorded with the verdicts; the gate registry cannot be overridden. Raises SY008 (unknown data type), SY023 (not a later stage), SY025 (forced without reason). For postgres.';
+  'Moves a data type to the next stage (or to the given later one) when its gates hold; in the same transaction its flag, its legacy jobs and the migration event follow. moved is false when it is there already, when another session has moved it while this one waited for the next stage, and when gates do not hold: then missing says which, with what was found and what is wanted, hint where to look, a warning tells too, and nothing but the record of it changes. p_force overrides gates and wants a reason, which is recorded with the verdicts; the gate registry cannot be overridden. Raises SY008 (unknown data type), SY023 (not a later stage), SY025 (forced without reason). For postgres.';
 
 create function public.rollback_migration_v2(p_data_type text, p_reason text default null)
 returns table (data_type text, from_stage text, cancelled_jobs integer, legacy_jobs jsonb)

@@ -9,6 +9,7 @@ as
          r.canary_percent,
          case
            when served.by_queue and legacy.active > 0 then 'both'
+           when served.by_queue and refusal.words is not null then format('queue, but %s', refusal.words)
            when served.by_queue then 'queue'
            when legacy.active > 0 and r.stage = 'canary' and runs.queue then 'legacy jobs, and the queue for a share'
            when legacy.active > 0 then 'legacy jobs'
@@ -29,6 +30,12 @@ as
    cross join (select switchyard.queue_runs() as queue offset 0) as runs
    cross join lateral (select runs.queue and r.stage in ('live', 'retired') as by_queue) as served
    cross join lateral (
+     select coalesce(switchyard.provider_refusal(p.provider),
+                     case when p.breaker_state <> 'closed'
+                          then format('the breaker is not closed since %s', p.breaker_opened_at) end) as words
+       from public.api_providers_v2 as p
+      where p.provider = r.provider) as refusal
+   cross join lateral (
      select count(*) as jobs, count(*) filter (where l.active) as active
        from switchyard.legacy_jobs as l
       where r.data_type = any (l.data_types)) as legacy
@@ -44,7 +51,7 @@ as
        ) as last) as verdicts
    order by r.data_type;
 comment on view public.migration_status_v2 is
-  'Where each data type stands, who refreshes it now, its legacy jobs, and the gates before its next stage that did not hold when last looked at (migration_gates_v2 looks now). For postgres.';
+  'Where each data type stands, who refreshes it now (the queue "but" what keeps it from calling the provider), its legacy jobs, and the gates before its next stage that did not hold when last looked at (migration_gates_v2 looks now). For postgres.';
 
 revoke all on table public.migration_status_v2
   from public, anon, authenticated, service_role;

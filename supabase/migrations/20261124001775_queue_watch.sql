@@ -70,6 +70,76 @@ $$;
 comment on function switchyard.watch_processor() is
   'Keeps an alert open while jobs have been due for 10 minutes and no processor has shown itself for as long. Returns whether it is so.';
 
+create function switchyard.last_failure(p_data_types text[])
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select left(f.error ->> 'message', 200)
+      from (
+        select q.errors -> -1 as error
+          from switchyard.api_call_queue_v2_live as q
+         where q.data_type = any (p_data_types) and q.errors <> '[]'
+        union all
+        select q.errors -> -1
+          from public.api_call_queue_v2 as q
+         where q.data_type = any (p_data_types) and q.errors <> '[]'
+           and q.finished_at > now() - interval '1 hour' and q.finished_at < 'infinity'
+      ) as f
+     order by f.error ->> 'at' desc
+     limit 1);
+end
+$$;
+comment on function switchyard.last_failure(text[]) is
+  'What the last error of a job of these data types said, at most an hour ago for one that has ended; null for none.';
+
+create function switchyard.watch_providers()
+returns text[]
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  v_down text[];
+  v_words text;
+begin
+  select array_agg(d.provider order by d.provider), string_agg(d.words, '; ' order by d.provider)
+    into v_down, v_words
+    from (
+      select p.provider,
+             format('%s answers no call of the queue since %s, and nothing refreshes %s%s',
+                    p.provider, to_char(p.breaker_opened_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'),
+                    (select string_agg(format('"%s"', t.data_type), ', ' order by t.data_type)
+                       from unnest(served.data_types) as t (data_type)),
+                    ' (the last failure: ' || switchyard.last_failure(served.data_types) || ')') as words
+        from public.api_providers_v2 as p
+       cross join lateral (
+         select array_agg(r.data_type) as data_types
+           from public.data_type_registry_v2 as r
+          where r.provider = p.provider and r.stage in ('live', 'retired')) as served
+       where p.breaker_state <> 'closed'
+         and p.breaker_opened_at < clock_timestamp() - make_interval(mins => switchyard.setting_integer('gate_breach_minutes'))
+         and switchyard.queue_runs()
+         and served.data_types is not null
+    ) as d;
+  if v_down is not null then
+    perform switchyard.open_alert(
+      'provider_down', 'critical', null,
+      v_words || '. The queue goes on by itself when a probe is answered; where the legacy jobs would fare better, run select * from rollback_migration_v2(<data type>)');
+  else
+    perform switchyard.resolve_alerts(
+      array(select a.id from switchyard.alerts as a where a.rule = 'provider_down' and a.resolved_at is null),
+      'Calls are answered again');
+  end if;
+  return coalesce(v_down, '{}');
+end
+$$;
+comment on function switchyard.watch_providers() is
+  'Keeps a critical alert open while the breaker of a provider with data types in live or retired has not been closed for gate_breach_minutes. Returns these providers.';
+
 create function switchyard.watch_queue()
 returns integer
 language plpgsql
@@ -153,6 +223,7 @@ begin
   perform switchyard.report_resting_jobs();
   perform switchyard.watch_coverage();
   perform switchyard.watch_processor();
+  perform switchyard.watch_providers();
   return (select count(*) from jsonb_array_elements(v_report) as r (job) where r.job ->> 'action' <> 'failed');
 end
 $$;
@@ -162,5 +233,7 @@ comment on function switchyard.watch_queue() is
 revoke all on function
   switchyard.report_resting_jobs(),
   switchyard.watch_processor(),
+  switchyard.last_failure(text[]),
+  switchyard.watch_providers(),
   switchyard.watch_queue()
 from public, anon, authenticated, service_role;

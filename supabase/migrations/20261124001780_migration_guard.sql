@@ -38,16 +38,33 @@ $$;
 comment on function switchyard.breach(text, text, numeric, jsonb) is
   'A gate that a data type breaks on its way, as a verdict; p_most: the share that is allowed, of 1.';
 
-create function switchyard.breach_words(p_breach switchyard.gate_result)
-returns text
-language sql
-immutable
+create function switchyard.trying_jobs(p_type public.data_type_registry_v2, p_since timestamptz)
+returns integer
+language plpgsql
+stable
 set search_path = ''
 as $$
-  select format('%s: %s, wanted %s', p_breach.gate, p_breach.found, p_breach.wanted) where p_breach.gate is not null
+begin
+  if exists (
+    select 1
+      from public.api_providers_v2 as p
+     where p.provider = p_type.provider and p.breaker_state <> 'closed' and p.breaker_data_type is null)
+  then
+    return 0;
+  end if;
+  return (
+    select count(*)
+      from switchyard.api_call_queue_v2_live as q
+     where q.data_type = p_type.data_type
+       and q.attempts > 0
+       and (select min((e.item ->> 'at')::timestamptz)
+              from jsonb_array_elements(q.errors) as e (item)
+             where e.item ->> 'class' = 'retryable') between p_type.stage_entered_at and p_since
+       and switchyard.destination(p_type.stage, p_type.canary_percent, q.data_type, q.symbol, q.source) = 'table');
+end
 $$;
-comment on function switchyard.breach_words(switchyard.gate_result) is
-  'A breach in a sentence; null for none.';
+comment on function switchyard.trying_jobs(public.data_type_registry_v2, timestamptz) is
+  'How many jobs of a data type failed first before then, in this stage, and have come to no end: held, or behind a breaker, they would never count as failed. None while the provider is down for all its data types: the legacy jobs call the same vendor.';
 
 create function switchyard.error_breach(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -68,6 +85,7 @@ declare
   v_last_new_at timestamptz;
   v_failing integer;
   v_share integer;
+  v_trying integer := switchyard.trying_jobs(p_type, v_since);
 begin
   -- The jobs of the last minutes; of a type that is refreshed seldom at least the last 50, of a day at most. Old
   -- failures alone are no breach: the last one has to be of these minutes.
@@ -83,6 +101,13 @@ begin
        where o.data_type = p_type.data_type and o.finished_at > v_earliest
     ) as latest
    where coalesce(latest.after_it, 0) < 50 or latest.finished_at > v_since;
+  if v_trying > 0 then
+    v_finished := coalesce(v_finished, 0) + v_trying;
+    v_failed := coalesce(v_failed, 0) + v_trying;
+    v_again := coalesce(v_again, 0);
+    v_last_failed_at := clock_timestamp();
+    v_last_new_at := clock_timestamp();
+  end if;
   -- A few symbols that always fail are all that is due in a quiet hour: each counts once. Where there are
   -- no more symbols than that, every failure counts.
   if v_failed >= v_least and v_again > 0 and switchyard.share_symbols(p_type, v_least) >= v_least then
@@ -107,13 +132,13 @@ begin
     return switchyard.breach(
       'error_rate',
       format('%s (%s of %s jobs)', switchyard.percent(v_failed::numeric / v_finished), v_failed, v_finished),
-      v_most, jsonb_build_object('failed', v_failed, 'finished', v_finished, 'minutes', v_minutes));
+      v_most, jsonb_build_object('failed', v_failed, 'finished', v_finished, 'trying', v_trying, 'minutes', v_minutes));
   end if;
   return null;
 end
 $$;
 comment on function switchyard.error_breach(public.data_type_registry_v2) is
-  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures. A symbol that goes on failing counts once, unless more symbols of the share do than error_rate allows, or the share has fewer than breach_least_failures.';
+  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures. Jobs that have been trying for breach_minutes without an end count as failed (trying_jobs). A symbol that goes on failing counts once, unless more symbols of the share do than error_rate allows, or the share has fewer than breach_least_failures.';
 
 create function switchyard.freshness_breach(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -133,9 +158,15 @@ declare
   v_first integer;
   v_latest switchyard.freshness_samples := switchyard.latest_sample(p_type);
   v_judged integer := v_latest.symbols_known - v_latest.left_out;
-  v_since timestamptz := greatest(p_type.stage_entered_at, clock_timestamp() - make_interval(mins => v_minutes));
+  -- One a minute, of which one may be missing. Whether they become fewer takes two.
+  v_least_samples integer := greatest(v_minutes - 1, least(v_minutes, 2));
+  v_since timestamptz := clock_timestamp() - make_interval(mins => v_minutes);
 begin
-  -- A sample a minute, and one may be missing. Every one of them has to tell of it.
+  -- What legacy has left behind takes the queue some minutes.
+  if p_type.stage_entered_at > v_since then
+    return null;
+  end if;
+  -- Every one of them has to tell of it.
   select count(*),
          count(*) filter (where s.very_stale_rows > v_most * (s.symbols_known - s.left_out)),
          count(*) filter (where s.emptied >= v_least_emptied and s.emptied > v_most_emptied * s.rows),
@@ -152,7 +183,7 @@ begin
     return null;
   end if;
   -- While they become fewer the queue is catching up.
-  if v_samples >= greatest(v_minutes - 1, 1) and v_breaches = v_samples and v_latest.very_stale_rows >= v_first then
+  if v_samples >= v_least_samples and v_breaches = v_samples and v_latest.very_stale_rows >= v_first then
     return switchyard.breach(
       'freshness',
       format('%s of %s symbols older than %s TTLs for %s min', v_latest.very_stale_rows, v_judged,
@@ -160,7 +191,7 @@ begin
       v_most,
       jsonb_build_object('very_stale_rows', v_latest.very_stale_rows, 'judged_symbols', v_judged, 'minutes', v_minutes));
   end if;
-  if v_samples >= greatest(v_minutes - 1, 1) and v_emptied = v_samples then
+  if v_samples >= v_least_samples and v_emptied = v_samples then
     return switchyard.breach(
       'empty_rate',
       format('%s (%s of %s symbols) that have rows came back empty for %s min',
@@ -274,7 +305,8 @@ set search_path = ''
 as $$
 declare
   v_type public.data_type_registry_v2;
-  v_words text := switchyard.breach_words(p_breach);
+  v_words text := switchyard.verdict_in_words(p_breach);
+  v_failure text := '; the last failure: ' || switchyard.last_failure(array[p_data_type]);
   v_event_id bigint;
 begin
   select r.* into strict v_type
@@ -301,7 +333,8 @@ begin
   perform switchyard.store_verdicts(p_data_type, 'legacy', array[p_breach], v_event_id);
   perform switchyard.open_alert(
     'automatic_rollback', 'critical', p_data_type,
-    format('"%s" was rolled back from %s: %s', p_data_type, v_type.stage, v_words));
+    format('"%s" was rolled back from %s: %s%s. It stays in legacy until somebody has looked and run select resolve_alert_v2(<id>)',
+           p_data_type, v_type.stage, v_words, v_failure));
   perform switchyard.resolve_alerts(
     array(
       select a.id
@@ -365,6 +398,7 @@ begin
     loop
       begin
         -- Somebody may have moved it before the lock was had; then the breach is not of this stage.
+        v_breach := null;
         v_breach := switchyard.look_at_type(v_type.data_type);
         v_action := case when v_breach.gate is not null
                          then switchyard.answer_breach(v_type.data_type, v_breach) end;
@@ -374,8 +408,8 @@ begin
           'guard failed', jsonb_build_object('message', sqlerrm, 'sqlstate', sqlstate), 0, null, v_type.data_type);
         perform switchyard.open_alert(
           'rollback_failed', 'critical', v_type.data_type,
-          format('"%s" breaks a gate (%s) and could not be rolled back: %s', v_type.data_type,
-                 switchyard.breach_words(v_breach), sqlerrm));
+          format('"%s" breaks a gate%s and could not be rolled back: %s', v_type.data_type,
+                 case when v_breach.gate is not null then format(' (%s)', switchyard.verdict_in_words(v_breach)) end, sqlerrm));
       end;
       if v_action is not null then
         return query select v_type.data_type, v_action;
@@ -408,7 +442,7 @@ comment on function public.guard_migrations_v2() is
 revoke all on function
   switchyard.failing_symbols(public.data_type_registry_v2),
   switchyard.breach(text, text, numeric, jsonb),
-  switchyard.breach_words(switchyard.gate_result),
+  switchyard.trying_jobs(public.data_type_registry_v2, timestamptz),
   switchyard.error_breach(public.data_type_registry_v2),
   switchyard.freshness_breach(public.data_type_registry_v2),
   switchyard.sample_breach(public.data_type_registry_v2),

@@ -52,7 +52,7 @@ create function pg_temp.sample(p_emptied integer) returns void language sql as $
   select 'profile', clock_timestamp() - n * interval '1 minute', 'live', 200, 100, 100, 0, 0, p_emptied, 1, 1, 1 from generate_series(0, 3) as n
 $$;
 create function pg_temp.breach() returns text language sql as $$
-  select switchyard.breach_words(switchyard.freshness_breach(r)) from public.data_type_registry_v2 as r where r.data_type = 'profile'
+  select switchyard.verdict_in_words(switchyard.freshness_breach(r)) from public.data_type_registry_v2 as r where r.data_type = 'profile'
 $$;
 select set_config('switchyard.moves_stage', 'profile', true);
 update public.data_type_registry_v2 set stage_entered_at = now() - interval '1 day' where data_type = 'profile';

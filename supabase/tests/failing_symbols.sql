@@ -28,7 +28,7 @@ create function pg_temp.later(p_type text default 'profile') returns void langua
   update switchyard.job_outcomes set finished_at = finished_at - interval '2 hours' where data_type = p_type
 $$;
 create function pg_temp.breach(p_type text default 'profile') returns text language sql as $$
-  select switchyard.breach_words(switchyard.error_breach(r)) from public.data_type_registry_v2 as r where r.data_type = p_type
+  select switchyard.verdict_in_words(switchyard.error_breach(r)) from public.data_type_registry_v2 as r where r.data_type = p_type
 $$;
 create function pg_temp.enter(p_type text, p_stage text) returns void language sql as $$
   select switchyard.set_stage(p_type, p_stage);

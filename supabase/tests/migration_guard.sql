@@ -55,7 +55,7 @@ select results_eq(
   $$values (true, false, 'error_rate: 2.3 % (7 of 303 jobs), wanted at most 2.0 %')$$, '… and the event says that nobody did it');
 select results_eq(
   $$select rule, severity, message from switchyard.alerts where resolved_at is null$$,
-  $$values ('automatic_rollback', 'critical', '"profile" was rolled back from live: error_rate: 2.3 % (7 of 303 jobs), wanted at most 2.0 %')$$,
+  $$values ('automatic_rollback', 'critical', '"profile" was rolled back from live: error_rate: 2.3 % (7 of 303 jobs), wanted at most 2.0 %. It stays in legacy until somebody has looked and run select resolve_alert_v2(<id>)')$$,
   '… and a critical alert is open');
 select results_eq(
   $$select v.gate, v.holds, v.found, v.wanted, v.numbers
@@ -63,7 +63,7 @@ select results_eq(
       join switchyard.migration_events as e on e.id = v.migration_event_id
      where e.data_type = 'profile' and e.automatic and v.to_stage = 'legacy'$$,
   $$values ('error_rate', false, '2.3 % (7 of 303 jobs)', 'at most 2.0 %',
-            '{"failed": 7, "finished": 303, "minutes": 5, "most": 0.02}'::jsonb)$$, '… and the verdict, with its numbers');
+            '{"failed": 7, "finished": 303, "trying": 0, "minutes": 5, "most": 0.02}'::jsonb)$$, '… and the verdict, with its numbers');
 select results_eq($$select g.holds from switchyard.check_gates('profile', 'canary') as g where g.gate = 'alerts'$$, 'values (false)',
   '… which keeps it from coming back before somebody has looked');
 select is(pg_temp.guard(), null, 'a second look does nothing');

@@ -128,7 +128,7 @@ select is((select severity from switchyard.alerts where rule = 'uncovered' and r
 select switchyard.schedule_cron_jobs();
 select switchyard.set_stage('grades-historical', 'live');
 create function pg_temp.breach() returns text language sql as $$
-  select switchyard.breach_words(switchyard.sample_breach(r)) from public.data_type_registry_v2 as r where r.data_type = 'grades-historical'
+  select switchyard.verdict_in_words(switchyard.sample_breach(r)) from public.data_type_registry_v2 as r where r.data_type = 'grades-historical'
 $$;
 alter table public.grades_historical rename to grades_of_old;
 select count(*) from public.sample_freshness_v2(), generate_series(1, 1);

@@ -35,6 +35,8 @@ Deno.test("a vendor that begins to fail rolls a canary and a live type back by i
       await refreshAll(stack, sql);
       stack.simulator!.setFault("profile", null);
       for (let minute = 0; minute < 5; minute++) await sample(sql);
+      assert.deepEqual(await guard(sql), [], "not before it has been there for breach_minutes");
+      await enteredBefore(sql, "6 minutes");
       await guard(sql);
       await assertRolledBack(
         sql,
@@ -69,15 +71,10 @@ Deno.test("a canary whose rows go stale is rolled back by itself, though legacy 
     assert.deepEqual(await guard(sql), [], "nothing to do while all is fresh");
 
     // No processor has come for three hours; legacy goes on.
-    await sql.begin(async (transaction) => {
-      await transaction`select set_config('switchyard.moves_stage', 'profile', true)`;
-      await transaction`update public.data_type_registry_v2
-        set stage_entered_at = now() - interval '4 hours', share_changed_at = now() - interval '4 hours'
-         where data_type = 'profile'`;
-      // The queue has been on for as long.
-      await transaction`update switchyard.migration_events
-        set occurred_at = occurred_at - interval '4 hours' where kind = 'flags'`;
-    });
+    await enteredBefore(sql, "4 hours");
+    // The queue has been on for as long.
+    await sql`update switchyard.migration_events
+      set occurred_at = occurred_at - interval '4 hours' where kind = 'flags'`;
     await sql`update switchyard.refresh_state set last_checked_at = now() - interval '3 hours'`;
     await sql`update public.profiles set company_name = company_name`;
     for (let minute = 0; minute < 4; minute++) await sample(sql);
@@ -87,6 +84,31 @@ Deno.test("a canary whose rows go stale is rolled back by itself, though legacy 
     await sql`delete from switchyard.freshness_samples where very_stale_rows = 0`;
     await guard(sql);
     await assertRolledBack(sql, "canary", /freshness/);
+  }));
+
+Deno.test("a live type that only fails goes back by itself behind an open breaker, as everything is set at first", () =>
+  withStack({ cron: false, net: false, activeSymbols: ACTIVE }, async ({ stack, sql }) => {
+    await switchOn(sql);
+    await enter(sql, "live");
+    await refreshAll(stack, sql);
+    stack.simulator!.setFault("profile", { kind: "status", status: 500 });
+    await makeDue(sql);
+    await refreshAll(stack, sql);
+    const [provider] = await sql`
+      select breaker_state, breaker_data_type from public.api_providers_v2 where provider = 'fmp'`;
+    assert.deepEqual({ ...provider }, { breaker_state: "open", breaker_data_type: "profile" });
+    const outcomes = await sql`select from switchyard.job_outcomes where failed > 0`;
+    assert.deepEqual([...outcomes], [], "no job has come to its end");
+    assert.deepEqual(await guard(sql), [], "not before it has lasted");
+
+    await enteredBefore(sql, "6 minutes");
+    await sql`update switchyard.api_call_queue_v2_live set errors = (
+      select jsonb_agg(e.item || jsonb_build_object('at', (e.item ->> 'at')::timestamptz - interval '6 minutes'))
+        from jsonb_array_elements(errors) as e (item))
+      where errors <> '[]'`;
+    await guard(sql);
+    await assertRolledBack(sql, "live", /error_rate: 50\.0 % \(20 of 40 jobs\)/);
+    assert.match((await openAlerts(sql))[0]!.message, /; the last failure: .*500/);
   }));
 
 async function prepare(sql: Sql): Promise<void> {
@@ -102,6 +124,7 @@ async function enter(sql: Sql, stage: "canary" | "live"): Promise<void> {
   await sql`select switchyard.set_stage('profile', 'legacy', 'test')`;
   await sql`update switchyard.alerts set resolved_at = clock_timestamp() where resolved_at is null`;
   await sql`delete from switchyard.refresh_state`;
+  await sql`delete from switchyard.job_outcomes`;
   await sql`update public.data_type_registry_v2
     set canary_percent = 100 where data_type = 'profile'`;
   await sql`select switchyard.set_stage('profile', ${stage}, 'test')`;
@@ -110,6 +133,17 @@ async function enter(sql: Sql, stage: "canary" | "live"): Promise<void> {
     select symbol, 'profile', 'presence', 1, now() + interval '1 hour'
       from public.supported_symbols where is_active
         on conflict do nothing`;
+}
+
+/** As if the stage, and its share, had been so for this much longer. */
+async function enteredBefore(sql: Sql, interval: string): Promise<void> {
+  await sql.begin(async (transaction) => {
+    await transaction`select set_config('switchyard.moves_stage', 'profile', true)`;
+    await transaction`update public.data_type_registry_v2
+      set stage_entered_at = stage_entered_at - ${interval}::interval,
+          share_changed_at = share_changed_at - ${interval}::interval
+       where data_type = 'profile'`;
+  });
 }
 
 async function makeDue(sql: Sql): Promise<void> {
