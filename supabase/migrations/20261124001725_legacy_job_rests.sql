@@ -32,6 +32,23 @@ $$;
 comment on function switchyard.is_served_by_queue(text) is
   'Whether the queue alone refreshes a data type, so that its legacy jobs may rest.';
 
+create function switchyard.touch_cron_job(p_job cron.job)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  perform cron.alter_job(job_id := p_job.jobid, database := p_job.database);
+exception when others then
+  if exists (select 1 from cron.job as j where j.jobid = p_job.jobid) then
+    raise;
+  end if;
+end
+$$;
+comment on function switchyard.touch_cron_job(cron.job) is
+  'Changes nothing about a cron job of this role, but locks it, and waits for a change that somebody has not committed yet; nothing where that has removed it.';
+
 create function switchyard.lock_cron_job(p_job_id bigint)
 returns cron.job
 language plpgsql
@@ -46,18 +63,17 @@ begin
   if v_job.username is distinct from current_user then
     return v_job;
   end if;
-  -- Changes nothing, but waits for a change that somebody has not committed yet.
   begin
     if v_timeout = '0' then
       perform set_config('lock_timeout', '1s', true);
     end if;
-    perform cron.alter_job(job_id := p_job_id, database := v_job.database);
+    perform switchyard.touch_cron_job(v_job);
     perform set_config('lock_timeout', v_timeout, true);
   exception when lock_not_available then
     perform switchyard.tell_of_holder(
       format('cron job %s', coalesce('"' || v_job.jobname || '"', p_job_id::text)), 'cron.job',
       format('t.jobid = %s', p_job_id), v_timeout = '0');
-    perform cron.alter_job(job_id := p_job_id, database := v_job.database);
+    perform switchyard.touch_cron_job(v_job);
   end;
   select j.* into v_job from cron.job as j where j.jobid = p_job_id;
   return v_job;
@@ -379,6 +395,7 @@ comment on function switchyard.settle_legacy_jobs(text[]) is
 revoke all on function
   switchyard.queue_runs(),
   switchyard.is_served_by_queue(text),
+  switchyard.touch_cron_job(cron.job),
   switchyard.lock_cron_job(bigint),
   switchyard.save_cron_job(bigint, text[]),
   switchyard.schedule_saved_job(switchyard.saved_cron_jobs, boolean),

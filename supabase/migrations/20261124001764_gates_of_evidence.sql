@@ -218,7 +218,7 @@ begin
 end
 $$;
 comment on function switchyard.gate_error_rate(public.data_type_registry_v2) is
-  'Gate: of the jobs that finished in this stage, in the last soak_hours at most, few failed.';
+  'Gate: of the jobs that finished in this stage, in the last soak_hours (an hour at least), few failed.';
 
 create function switchyard.gate_empty_rate(p_type public.data_type_registry_v2)
 returns switchyard.gate_result

@@ -1,6 +1,6 @@
 -- What people do to a legacy job while Switchyard holds it paused.
 begin;
-select plan(39);
+select plan(41);
 
 create function pg_temp.job(p_name text) returns text language sql as $$
   select coalesce((select string_agg(case when active then 'active' else 'paused' end, ', ' order by jobid)
@@ -195,6 +195,11 @@ select is(pg_temp.twins(), 'twin-0 active, twin-1 active, twin-2 active', '… a
 select switchyard.set_stage('ratios-ttm', 'retired');
 update public.feature_flags set enabled = false where flag_name = 'use_new_staleness_check';
 select is(pg_temp.twins(), 'twin-0 active, twin-1 active, twin-2 active', 'a second time too');
+
+-- Removed in the moment in which it is to rest.
+select is(switchyard.rest_legacy_job(0, null, '{profile}', false)::text,
+  '{"note": "somebody has just removed it", "action": "gone", "job_id": 0}', 'a job that goes before it is saved is told as gone');
+select lives_ok($$select switchyard.touch_cron_job(jsonb_populate_record(null::cron.job, '{"jobid": 0}'))$$, '… and is no error to who locks it');
 
 select * from finish();
 rollback;

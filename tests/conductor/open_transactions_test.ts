@@ -242,6 +242,49 @@ Deno.test("somebody's open transaction", (test) =>
         assert.deepEqual(jobs.map(({ active }) => active), [false, true]);
         assert.match(jobs[1]!.jobname, /-restored-\d+$/);
       });
+
+      await test.step("that moves a type on leaves it in that stage, whoever waits to move it on too", async () => {
+        await other`begin`;
+        await other`select * from public.advance_migration_v2('grades-historical', null, true, 'test')`;
+        const warnings: string[] = [];
+        const own = postgres(stack.databaseUrl, {
+          max: 1,
+          onnotice: ({ severity, message }) => {
+            if (severity === "WARNING") warnings.push(message!);
+          },
+        });
+        const move = own`
+          select from_stage, to_stage, moved
+            from public.advance_migration_v2('grades-historical', null, true, 'test')`;
+        move.catch(() => {});
+        await waitingForOther(stack.databaseUrl);
+        await other`commit`;
+        const [moved] = await move;
+        await own.end();
+        assert.deepEqual({ ...moved }, {
+          from_stage: "shadow",
+          to_stage: "shadow",
+          moved: false,
+        });
+        assert.deepEqual(warnings, [
+          '"grades-historical" stays in shadow: another session has just moved it there from legacy',
+        ]);
+      });
+
+      await test.step("that removes a legacy job is waited for, and the job does not count any more", async () => {
+        await other`begin`;
+        await other`select cron.unschedule('monthly-fetch-fmp-grades-historical')`;
+        const move = sql`
+          select moved, overridden
+            from public.advance_migration_v2('grades-historical', 'live', true, 'test')`;
+        move.catch(() => {});
+        await waitingForOther(stack.databaseUrl);
+        await other`commit`;
+        const [moved] = await move;
+        assert.equal(moved!.moved, true, "it was forced");
+        assert.ok(moved!.overridden.includes("legacy_jobs"), `${moved!.overridden}`);
+        assert.equal((await alerts(sql, "legacy_job")).length, 0);
+      });
     } finally {
       await other.end();
     }
