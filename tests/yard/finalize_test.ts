@@ -134,28 +134,30 @@ async function underLoad(sql: Sql, work: () => Promise<unknown>): Promise<void> 
   let isDone = false;
   let enqueued = 0;
   const enqueue = async () => {
-    // By the names of callers who know nothing of it.
+    // By the names of callers who know nothing of it, in the order in which all take the queue's rows.
     while (!isDone) {
       await sql`
         select public.queue_refresh_if_not_exists_v2(symbol, data_type)
-          from public.supported_symbols
+          from (select symbol from public.supported_symbols
+                 where is_active order by symbol limit 3) as few
          cross join unnest(array['quote', 'profile']) as data_type
-         where is_active order by symbol, data_type limit 6`;
+         order by data_type, symbol`;
       enqueued += 1;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
-  const enqueuing = Promise.all([enqueue(), enqueue(), enqueue()]);
-  await eventually("the processor to work", async () => {
-    const rows = await sql`select from public.api_call_queue_v2 where status = 'completed'`;
-    return rows.length > 0 ? true : undefined;
-  });
-  try {
-    await work();
-  } finally {
-    isDone = true;
-  }
-  await enqueuing;
+  const workMeanwhile = async () => {
+    try {
+      await eventually("the processor to work", async () => {
+        const rows = await sql`select from public.api_call_queue_v2 where status = 'completed'`;
+        return rows.length > 0 ? true : undefined;
+      });
+      await work();
+    } finally {
+      isDone = true;
+    }
+  };
+  await Promise.all([enqueue(), enqueue(), enqueue(), workMeanwhile()]);
   await eventually("the queue to be empty", async () => {
     const live = await sql`select from public.api_call_queue_v2 where finished_at = 'infinity'`;
     return live.length === 0 ? true : undefined;
