@@ -1,7 +1,9 @@
 /**
  * Edits of `supabase/config.toml` that leave every other line as it is: comments, order, line ends.
- * Reads as much of TOML as it takes to find tables and keys; values stay texts.
+ * Reads as much of TOML as it takes to find tables and keys; values stay texts. Each of them throws
+ * {@linkcode RefusedError} for a line that is no TOML.
  */
+import { RefusedError } from "./command.ts";
 
 /** A key of the file. */
 export interface TomlKey {
@@ -134,7 +136,10 @@ function scan(lines: readonly string[]): Line[] {
     const text = lines[index]!.replace(/\r$/, "");
     const header = /^\s*(\[\[?)/.exec(text);
     if (header !== null) {
-      const { path } = readPath(text, header[0].length);
+      const { path, end } = readPath(text, header[0].length);
+      const isClosed = (header[1] === "[" ? /^\s*\]\s*(#|$)/ : /^\s*\]\]\s*(#|$)/)
+        .test(text.slice(end));
+      if (path.length === 0 || !isClosed) throw noToml(index, text);
       table = path;
       entries.push({ first: index, end: index + 1, kind: "header", path, written: [], value: "" });
       continue;
@@ -142,8 +147,9 @@ function scan(lines: readonly string[]): Line[] {
     if (/^\s*(#|$)/.test(text)) continue;
     const { path, end } = readPath(text, 0);
     const equals = /^\s*=\s*/.exec(text.slice(end));
-    if (path.length === 0 || equals === null) continue;
+    if (path.length === 0 || equals === null) throw noToml(index, text);
     const value = readValue(lines, index, end + equals[0].length);
+    if (value.text === "" || !value.isClosed) throw noToml(index, text);
     entries.push({
       first: index,
       end: value.line + 1,
@@ -155,6 +161,14 @@ function scan(lines: readonly string[]): Line[] {
     index = value.line;
   }
   return entries;
+}
+
+function noToml(index: number, text: string): RefusedError {
+  return new RefusedError('Cannot read "supabase/config.toml": it is no TOML', {
+    detail: `line ${index + 1}: found ${JSON.stringify(text.trim())}, ` +
+      "wanted a comment, [table] or key = value",
+    next: "correct this line, then run it again",
+  });
 }
 
 /** Reads a dotted key from a position on. */
@@ -180,7 +194,7 @@ function readValue(
   lines: readonly string[],
   firstLine: number,
   from: number,
-): { text: string; line: number } {
+): { text: string; line: number; isClosed: boolean } {
   let line = firstLine;
   let position = from;
   let depth = 0;
@@ -192,8 +206,11 @@ function readValue(
       const rest = text.slice(position);
       if (quote !== undefined) {
         const escaped = quote.startsWith('"') && rest.startsWith("\\");
-        const step = escaped ? 2 : rest.startsWith(quote) ? quote.length : 1;
-        if (!escaped && rest.startsWith(quote)) quote = undefined;
+        // Of more than three quotes at the end of a text the first ones are part of it.
+        const ends = !escaped && rest.startsWith(quote) &&
+          !(quote.length === 3 && rest.startsWith(`${quote}${quote[0]}`));
+        const step = escaped ? 2 : ends ? quote.length : 1;
+        if (ends) quote = undefined;
         value += rest.slice(0, step);
         position += step;
         continue;
@@ -214,7 +231,11 @@ function readValue(
     line++;
     position = 0;
   }
-  return { text: value.trim(), line: Math.min(line, lines.length - 1) };
+  return {
+    text: value.trim(),
+    line: Math.min(line, lines.length - 1),
+    isClosed: depth === 0 && quote === undefined,
+  };
 }
 
 function quoteKey(key: string): string {

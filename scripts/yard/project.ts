@@ -58,9 +58,18 @@ async function readMigrations(folder: string): Promise<string[]> {
       if (!isDirectory && MIGRATION.test(name)) names.push(name);
     }
   } catch (error) {
+    if (error instanceof Deno.errors.NotADirectory) throw noFolder(folder, error);
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return names.sort();
+}
+
+function noFolder(path: string, cause: unknown): RefusedError {
+  return new RefusedError(`Cannot read the folder "${path}"`, {
+    detail: "found a file of this name, wanted a folder or nothing",
+    next: "move the file away, then run it again",
+    cause,
+  });
 }
 
 /** The digits at the beginning of a migration's file name. */
@@ -147,6 +156,7 @@ export async function filesBelow(folder: string): Promise<string[]> {
   try {
     await read("");
   } catch (error) {
+    if (error instanceof Deno.errors.NotADirectory) throw noFolder(folder, error);
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return files.sort();

@@ -370,6 +370,42 @@ Deno.test("outside a Supabase repository nothing is written, and the next step i
     assert.match(own.stderr, /into its own repository/);
   }));
 
+Deno.test("a file where the folder of the migrations has to be is refused, and what to do is said", () =>
+  withFolder(async (folder) => {
+    await makeNewProject(folder);
+    await write(join(folder, "supabase/migrations"), "");
+    const before = await readTree(folder);
+    const { code, stderr } = await yard(["install", "--workdir", folder]);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^Cannot read the folder ".*supabase\/migrations"\n +found a file of this/,
+    );
+    assert.match(stderr, /^Next: move the file away/m);
+    assert.deepEqual(await readTree(folder), before);
+  }));
+
+Deno.test("a config.toml that is no TOML is refused with the line, and nothing is written", () =>
+  withFolder(async (folder) => {
+    await makeNewProject(folder);
+    const config = await Deno.readTextFile(join(folder, "supabase/config.toml"));
+    const line = config.split("\n").length;
+    for (const wrong of ["[db", "[db]]", "[]", "no key", "key =", 'key = "open', "key = [1,"]) {
+      await write(join(folder, "supabase/config.toml"), `${config}${wrong}\n\n`);
+      const before = await readTree(folder);
+      const { code, stderr } = await yard(["install", "--workdir", folder]);
+      assert.equal(code, 1, wrong);
+      assert.ok(
+        stderr.startsWith(
+          'Cannot read "supabase/config.toml": it is no TOML\n' +
+            `  line ${line}: found ${JSON.stringify(wrong)}, wanted`,
+        ),
+        stderr,
+      );
+      assert.deepEqual(await readTree(folder), before);
+    }
+  }));
+
 /** Every line of the one text stands in the other, in order. */
 function assertLinesKept(before: string, after: string): void {
   const lines = after.split("\n");

@@ -82,7 +82,7 @@ verify_jwt = false
 entrypoint = """
 [functions.fake]
 verify_jwt = true
-"""
+""""
 
 [functions."with space"]
 static_files = [
@@ -90,7 +90,7 @@ static_files = [
   "b",
 ]
 
-[[things]]
+[[things]] # some
 x = { y = 1 }
 
 [dotted]
