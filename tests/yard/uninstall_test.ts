@@ -294,6 +294,34 @@ Deno.test("an uninstallation that waits for a reader keeps no rollback waiting, 
     })
   ));
 
+Deno.test("a legacy job that cannot come back is named with the reason and a statement that runs", () =>
+  withFolder((folder) =>
+    withLegacy("legacy", async ({ stack, sql }) => {
+      await makeInstalledProject(folder);
+      await pushed(folder, stack);
+      await sql`
+        update feature_flags set enabled = true
+         where flag_name in ('use_queue_system', 'use_new_staleness_check')`;
+      await sql`select switchyard.set_stage('profile', 'retired', 'test', '{}')`;
+      await sql`
+        update switchyard.saved_cron_jobs set schedule = 'at noon' where 'profile' = any (data_types)`;
+      const { migration } = await yardJson(["uninstall", "--workdir", folder]);
+      const text = await Deno.readTextFile(join(folder, migration));
+      let statement: string | undefined;
+      await assert.rejects(sql.unsafe(text).simple(), ({ message, detail, hint }) => {
+        assert.match(message, /Cannot uninstall Switchyard: legacy jobs could not be brought back/);
+        assert.match(detail, /^hourly-fetch-fmp-profiles \([^]*\): invalid schedule: at noon$/);
+        statement = /comes back by itself with (select .*)$/.exec(hint)?.[1];
+        return true;
+      });
+      await sql`
+        update switchyard.saved_cron_jobs set schedule = '0 * * * *' where schedule = 'at noon'`;
+      const [row] = await sql.unsafe(statement!);
+      assert.deepEqual([row!.data_type, row!.from_stage], ["profile", "retired"]);
+      await pushed(folder, stack);
+    })
+  ));
+
 Deno.test("uninstalled, endpoints serve legacy jobs as before, and Switchyard can be installed again", () =>
   withFolder((folder) =>
     withLegacy("legacy", async ({ stack, sql }) => {

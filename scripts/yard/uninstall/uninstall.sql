@@ -22,7 +22,9 @@ declare
   v_tables text[];
   v_table text;
   v_needed text[];
+  v_report jsonb;
   v_held text;
+  v_held_type text;
   v_job_ids bigint[];
   v_line text;
 begin
@@ -124,16 +126,20 @@ begin
 
   -- The way back of every data type, and then once more for what no flag speaks for.
   update public.feature_flags as f set enabled = false where f.enabled;
-  perform switchyard.settle_legacy_jobs();
-  select string_agg(format('%s (%s)', coalesce(s.job_name, '#' || s.job_id), s.command), E'\n' order by s.id)
-    into v_held
+  v_report := switchyard.settle_legacy_jobs();
+  select string_agg(format('%s (%s): %s', coalesce(s.job_name, '#' || s.job_id), s.command, (
+                      select string_agg(distinct r.done ->> 'note', '; ')
+                        from jsonb_array_elements(v_report) as r (done)
+                       where (r.done ->> 'job_id')::bigint = s.job_id)), E'\n' order by s.id),
+         min(s.data_types[1])
+    into v_held, v_held_type
     from switchyard.saved_cron_jobs as s
    where s.released_at is null;
   if v_held is not null then
     raise exception 'Cannot uninstall Switchyard: legacy jobs could not be brought back'
       using errcode = 'object_not_in_prerequisite_state',
             detail = v_held,
-            hint = 'See the detail of their alerts: roll a data type back with rollback_migration, then select * from switchyard.alerts';
+            hint = format('Mend them in switchyard.saved_cron_jobs, as the detail says, and push again; one data type comes back by itself with select * from {{rollback}}(%L)', v_held_type);
   end if;
   for v_line in
     select format('Legacy job %s: %s', coalesce(s.job_name, '#' || s.job_id), s.outcome)

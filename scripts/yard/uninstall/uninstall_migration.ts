@@ -1,4 +1,4 @@
-import { type Own, type OwnObject, quoteName } from "./own_objects.ts";
+import { type Own, type OwnKind, type OwnObject, quoteName } from "./own_objects.ts";
 import { fillTemplate } from "../templates.ts";
 import { quoteText, textArray } from "./sql_values.ts";
 
@@ -22,12 +22,15 @@ export async function uninstallMigration(options: UninstallMigrationOptions): Pr
   const onTables = (wanted: string) =>
     objects.filter(({ kind }) => kind === wanted)
       .map(({ name, table }) => `${name} on ${table!.schema}.${table!.name}`);
-  const registry = objects.find(({ schema, name, kind }) =>
-    schema === "public" && kind === "table" && /^data_type_registry(_v2)?$/.test(name)
-  );
-  if (registry === undefined) {
-    throw new Error("Cannot write the uninstallation: the migrations make no data_type_registry");
-  }
+  // With the suffix or without it, as it is named now.
+  const inPublic = (wanted: OwnKind, name: string) => {
+    const found = objects.find((object) =>
+      object.schema === "public" && object.kind === wanted &&
+      (object.name === name || object.name === `${name}_v2`)
+    );
+    if (found !== undefined) return `public.${found.name}`;
+    throw new Error(`Cannot write the uninstallation: the migrations make no ${wanted} "${name}"`);
+  };
   const values: Record<string, string> = {
     schemas: textArray(objects.filter(({ kind }) => kind === "schema").map(({ name }) => name)),
     relations: textArray(named(["table", "view", "materialized view", "sequence"])),
@@ -44,7 +47,8 @@ export async function uninstallMigration(options: UninstallMigrationOptions): Pr
     drops: textArray(objects.toReversed().flatMap(dropStatement)),
     accepted: textArray(accepted),
     names: quoteText(mentionPattern(objects)),
-    registry: qualified(registry),
+    registry: inPublic("table", "data_type_registry"),
+    rollback: inPublic("function", "rollback_migration"),
     action: "uninstall Switchyard",
     again: "push again",
   };
