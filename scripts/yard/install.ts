@@ -11,16 +11,16 @@ import {
   readSources,
   type SourceChoice,
 } from "./install_sources.ts";
-import { formatManifest, type Manifest, manifestFile, readManifest } from "./manifest.ts";
+import { formatManifest, type Manifest, readManifest } from "./manifest.ts";
 import {
   filesBelow,
   openProject,
   type Project,
   PROJECT_OPTIONS,
   PROJECT_USAGE,
-  readIfThere,
   writeWhole,
 } from "./project.ts";
+import { removeEmptyFolders } from "./uninstall/code_removal.ts";
 
 export const install = defineCommand({
   name: "install",
@@ -70,7 +70,7 @@ Exit status: 0 installed, or nothing to do; 1 refused, and nothing written; 2 wr
     });
     if (plan.obstacles.length > 0) throw refusal(project, plan.obstacles, manifest);
     const isDryRun = values["dry-run"] ?? false;
-    if (!isDryRun) await apply(project, plan);
+    if (!isDryRun) await apply(project, plan, manifest);
     return answer({ project, plan, manifest, isDryRun });
   },
 });
@@ -171,24 +171,38 @@ function refusal(
   });
 }
 
-async function apply(project: Project, plan: Plan): Promise<void> {
-  for (const [index, { path, text }] of plan.changes.entries()) {
+async function apply(
+  project: Project,
+  plan: Plan,
+  manifest: Manifest | undefined,
+): Promise<void> {
+  const files: { path: string; text: string | undefined }[] = [...plan.changes];
+  // Last: when a run breaks off, the next one finds what it wrote by its content.
+  if (!isRemembered(plan, manifest)) {
+    files.push({ path: "supabase/switchyard.json", text: formatManifest(plan.manifest) });
+  }
+  for (const [index, { path, text }] of files.entries()) {
     const file = join(project.folder, path);
     try {
-      if (text === undefined) await Deno.remove(file);
-      else await writeWhole(file, text);
+      if (text === undefined) {
+        await Deno.remove(file);
+        await removeEmptyFolders(project, path);
+      } else {
+        await writeWhole(file, text);
+      }
     } catch (cause) {
       throw new RefusedError(`Cannot write "${path}"`, {
-        detail: `${messageOf(cause)}; ${index} of ${plan.changes.length} files are written`,
+        detail: `${messageOf(cause)}; ${index} of ${files.length} files are written`,
         next: "clear this up, then run it again: it goes on from there",
         cause,
       });
     }
   }
-  // Last: when a run breaks off, the next one finds what it wrote by its content.
-  const before = await readIfThere(manifestFile(project));
-  const after = formatManifest(plan.manifest);
-  if (before !== after) await writeWhole(manifestFile(project), after);
+}
+
+/** Whether the manifest that is there says all that the plan leads to. */
+function isRemembered(plan: Plan, manifest: Manifest | undefined): boolean {
+  return manifest !== undefined && formatManifest(manifest) === formatManifest(plan.manifest);
 }
 
 function answer({ project, plan, manifest, isDryRun }: {
@@ -197,7 +211,7 @@ function answer({ project, plan, manifest, isDryRun }: {
   manifest: Manifest | undefined;
   isDryRun: boolean;
 }): Answer {
-  const { changes, left, addedKeys, unchanged } = plan;
+  const { changes, left, addedKeys, removedKeys, unchanged } = plan;
   const { version, dataTypes, sharedFolder } = plan.manifest;
   const of = (action: Change["action"]) =>
     changes.filter((change) => change.action === action && change.kind !== "config")
@@ -213,10 +227,11 @@ function answer({ project, plan, manifest, isDryRun }: {
     removed: of("remove"),
     unchanged,
     configKeys: addedKeys,
+    removedKeys,
     leftAlone: left,
   };
   const isNew = manifest === undefined;
-  if (changes.length === 0) {
+  if (changes.length === 0 && isRemembered(plan, manifest)) {
     return {
       json,
       lines: [
@@ -235,10 +250,9 @@ function answer({ project, plan, manifest, isDryRun }: {
     lines: [
       head,
       ...(isNew && dataTypes === "none" ? [NO_DATA_TYPES] : []),
-      "",
-      ...describeChanges(changes, addedKeys, isNew),
+      ...describeChanges(plan, isNew),
       ...describeLeft(left),
-      ...(isDryRun ? [] : ["", "Next:", ...nextSteps({ plan, project, isNew })]),
+      ...(isDryRun ? [] : ["", "Next:", ...nextSteps({ plan, project, manifest })]),
     ],
   };
 }
@@ -246,27 +260,29 @@ function answer({ project, plan, manifest, isDryRun }: {
 const NO_DATA_TYPES =
   "Without the data types of Financial Modeling Prep, as nothing here calls fetch-fmp-…";
 
-function describeChanges(
-  changes: readonly Change[],
-  addedKeys: readonly string[],
-  isNew: boolean,
-): string[] {
+function describeChanges({ changes, addedKeys, removedKeys }: Plan, isNew: boolean): string[] {
   const rows: string[][] = [];
   const files = changes.filter(({ kind }) => kind !== "config");
-  if (isNew) {
-    const groups = Map.groupBy(files, ({ path }) => path.split("/").slice(0, -1).join("/"));
-    for (const [folder, group] of groups) {
-      rows.push([
-        "add",
-        folder,
-        `${formatCount(group.length)} ${group.length === 1 ? "file" : "files"}`,
-      ]);
-    }
-  } else {
-    for (const { action, path } of files) rows.push([action, path, ""]);
+  // All at once they are too many to list.
+  const many = isNew ? files.filter(({ action }) => action === "add") : [];
+  const groups = Map.groupBy(many, ({ path }) => path.split("/").slice(0, -1).join("/"));
+  for (const [folder, group] of groups) {
+    rows.push([
+      "add",
+      folder,
+      `${formatCount(group.length)} ${group.length === 1 ? "file" : "files"}`,
+    ]);
+  }
+  for (const change of files) {
+    if (!many.includes(change)) rows.push([change.action, change.path, ""]);
   }
   for (const key of addedKeys) rows.push(["add", "supabase/config.toml", key]);
-  return formatTable([{ title: "change" }, { title: "where" }, { title: "what" }], rows);
+  for (const key of removedKeys) rows.push(["remove", "supabase/config.toml", key]);
+  if (rows.length === 0) return [];
+  return [
+    "",
+    ...formatTable([{ title: "change" }, { title: "where" }, { title: "what" }], rows),
+  ];
 }
 
 function describeLeft(left: readonly LeftAlone[]): string[] {
@@ -281,22 +297,25 @@ function describeLeft(left: readonly LeftAlone[]): string[] {
   ];
 }
 
-function nextSteps({ plan, project, isNew }: {
+function nextSteps({ plan, project, manifest }: {
   plan: Plan;
   project: Project;
-  isNew: boolean;
+  manifest: Manifest | undefined;
 }): string[] {
-  const { dataTypes, files } = plan.manifest;
+  const { dataTypes, files, migrations } = plan.manifest;
   // By name: all others of the repository, and endpoints that may run in another form, stay as deployed.
   const names = Object.keys(files).flatMap((path) =>
     /^supabase\/functions\/([a-z0-9-]+)\/index\.ts$/.exec(path)?.[1] ?? []
   ).filter((name) => !name.startsWith("fetch-"));
+  const isNew = manifest === undefined;
   const isFmp = dataTypes === "fmp";
+  // Also those that a run has written which broke off before it could say so.
+  const hasMoreMigrations = migrations.length > (manifest?.migrations.length ?? 0);
   return [
     ...(isNew ? ["export SWITCHYARD_SECRET_KEY=sb_secret_…   (Settings → API keys)"] : []),
     ...(isNew && isFmp ? ["supabase secrets set FMP_API_KEY=…"] : []),
     `supabase functions deploy --use-api ${names.join(" ")}`,
-    ...(plan.changes.some(({ kind }) => kind === "migration") ? ["supabase db push"] : []),
+    ...(hasMoreMigrations ? ["supabase db push"] : []),
     ...(isNew
       ? [`npm run yard -- ${isFmp ? "status" : `discover --write --workdir ${project.folder}`}`]
       : []),

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { addTomlKey, readToml } from "./config_toml.ts";
+import { addTomlKey, readToml, removeTomlKey } from "./config_toml.ts";
 import { isForFmp } from "./install_sources.ts";
 import type {
   FileKind,
@@ -9,12 +9,20 @@ import type {
   Sources,
 } from "./install_sources.ts";
 import { hashOf, type Manifest } from "./manifest.ts";
-import { nextVersions, type Project, readIfThere, titleOf } from "./project.ts";
+import {
+  filesBelow,
+  nextVersions,
+  type Project,
+  readIfThere,
+  targetOfTemporary,
+  titleOf,
+} from "./project.ts";
+import { splitKey } from "./uninstall/code_removal.ts";
 
 /** A file to write, or (without a text) to remove. */
 export interface Change {
   action: "add" | "replace" | "remove";
-  kind: FileKind | "migration" | "config";
+  kind: FileKind | "migration" | "config" | "temporary";
   /** In the repository, with `/`. */
   path: string;
   text: string | undefined;
@@ -38,6 +46,8 @@ export interface Plan {
   unchanged: number;
   /** Keys that are added to config.toml. */
   addedKeys: readonly string[];
+  /** Keys that leave it, of Edge Functions that this version no longer has. */
+  removedKeys: readonly string[];
   manifest: Manifest;
 }
 
@@ -59,19 +69,28 @@ export async function planInstall(input: {
     sources.files.filter(({ path }) => Object.hasOwn(files.hashes, path))
       .map(({ functionName }) => functionName),
   );
-  const config = await planConfig(
+  const config = await planConfig({
     project,
-    sources.keys.filter(({ functionName }) =>
+    keys: sources.keys.filter(({ functionName }) =>
       functionName === undefined || installed.has(functionName)
     ),
-    manifest,
-  );
+    known: manifest?.config ?? [],
+    gone: await goneFunctions(project, sources.files, files.changes, manifest),
+    isResumed: migrations.isResumed || files.isResumed,
+  });
+  const temporaries = await planTemporaries(project, [
+    ...migrations.mapping.map(({ file }) => `supabase/migrations/${file}`),
+    ...Object.keys(files.hashes),
+    "supabase/config.toml",
+    "supabase/switchyard.json",
+  ]);
   return {
-    changes: [...migrations.changes, ...files.changes, ...config.changes],
+    changes: [...migrations.changes, ...files.changes, ...temporaries, ...config.changes],
     left: [...migrations.left, ...files.left, ...config.left],
     obstacles: [...migrations.obstacles, ...files.obstacles],
     unchanged: migrations.unchanged + files.unchanged,
     addedKeys: config.added,
+    removedKeys: config.removed,
     manifest: {
       version: sources.version,
       ...choice,
@@ -105,6 +124,7 @@ async function planMigrations(
   const mapping: Manifest["migrations"] = [];
   const fresh: { migration: SourceMigration; hash: string }[] = [];
   let unchanged = 0;
+  let isResumed = false;
   const pathOf = (file: string) => `supabase/migrations/${file}`;
   const newestKnown = [...known.keys()].sort().at(-1) ?? "";
   // Nothing else builds on these, so they may come later.
@@ -143,6 +163,7 @@ async function planMigrations(
     if (file !== undefined) {
       mapping.push({ source: migration.name, file, hash });
       unchanged++;
+      isResumed = true;
     } else if (migration.name < newestKnown && !addsFmp(migration.name)) {
       obstacles.push({
         path: pathOf(migration.name),
@@ -180,7 +201,7 @@ async function planMigrations(
     mapping.push({ source: migration.name, file, hash });
     return { action: "add", kind: "migration", path: pathOf(file), text: migration.text };
   });
-  return { changes, left, obstacles, mapping, unchanged };
+  return { changes, left, obstacles, mapping, unchanged, isResumed };
 }
 
 /** Name of the migration that `uninstall` writes. */
@@ -200,6 +221,7 @@ async function planFiles(
   const obstacles: LeftAlone[] = [];
   const hashes: Record<string, string> = {};
   let unchanged = 0;
+  let isResumed = false;
   const foreign = await foreignEndpoints(project, sources, known);
   for (const name of foreign) {
     left.push({
@@ -232,6 +254,8 @@ async function planFiles(
     if (foundHash === hash) {
       hashes[path] = hash;
       unchanged++;
+      // Endpoints and checklists may be there before anything is installed.
+      if (installed !== hash && (kind === "function" || kind === "shared")) isResumed = true;
     } else if (foundHash === installed) {
       changes.push({ action: "replace", kind, path, text });
       hashes[path] = hash;
@@ -268,7 +292,7 @@ async function planFiles(
       });
     }
   }
-  return { changes, left, obstacles, hashes, unchanged };
+  return { changes, left, obstacles, hashes, unchanged, isResumed };
 }
 
 const ADVICE: Record<Exclude<FileKind, "checklist">, string> = {
@@ -311,17 +335,81 @@ async function isFolder(path: string): Promise<boolean> {
   }
 }
 
-async function planConfig(
+/** Edge Functions with a key in config.toml that neither this version nor the repository will have. */
+async function goneFunctions(
   project: Project,
-  keys: Sources["keys"],
+  sources: readonly SourceFile[],
+  changes: readonly Change[],
   manifest: Manifest | undefined,
-) {
+): Promise<Set<string>> {
+  const removed = new Set(
+    changes.filter(({ action }) => action === "remove").map(({ path }) => path),
+  );
+  const gone = new Set(manifest?.config.flatMap((name) => functionOf(name) ?? []));
+  for (const { functionName } of sources) gone.delete(functionName ?? "");
+  for (const name of gone) {
+    const folder = `supabase/functions/${name}`;
+    const files = await filesBelow(join(project.folder, folder));
+    if (files.some((path) => !removed.has(`${folder}/${path}`))) gone.delete(name);
+  }
+  return gone;
+}
+
+/** Name of the Edge Function that a key of config.toml is about. */
+function functionOf(key: string): string | undefined {
+  return /^functions\.([^.]+)\./.exec(key)?.[1];
+}
+
+/** What runs that were killed have left beside files of ours. */
+async function planTemporaries(project: Project, paths: readonly string[]): Promise<Change[]> {
+  // A migration that was not written gets another version.
+  const withoutVersion = (path: string) => path.replace(/^(supabase\/migrations\/)\d+_/, "$1");
+  const ours = new Set(paths.map(withoutVersion));
+  const changes: Change[] = [];
+  for (const folder of new Set(paths.map((path) => path.split("/").slice(0, -1).join("/")))) {
+    for (const name of await namesIn(join(project.folder, folder))) {
+      const target = targetOfTemporary(name);
+      if (target === undefined || !ours.has(withoutVersion(`${folder}/${target}`))) continue;
+      changes.push({
+        action: "remove",
+        kind: "temporary",
+        path: `${folder}/${name}`,
+        text: undefined,
+      });
+    }
+  }
+  return changes;
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    const entries = await Array.fromAsync(Deno.readDir(folder));
+    return entries.filter(({ isFile }) => isFile).map(({ name }) => name).sort();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return [];
+    }
+    throw error;
+  }
+}
+
+async function planConfig({ project, keys, known, gone, isResumed }: {
+  project: Project;
+  keys: Sources["keys"];
+  /** Keys that the manifest lists. */
+  known: readonly string[];
+  /** Edge Functions whose keys go. */
+  gone: ReadonlySet<string>;
+  /** Whether an earlier run has broken off, so that a key that is there may be its own. */
+  isResumed: boolean;
+}) {
   const path = "supabase/config.toml";
   const before = await Deno.readTextFile(project.configFile);
   const there = new Set(readToml(before).map((entry) => entry.path.join(".")));
-  const ours = new Set(manifest?.config);
+  const ours = new Set(known);
   const left: LeftAlone[] = [];
   const added: string[] = [];
+  const removed: string[] = [];
   let text = before;
   for (const { table, key, value } of keys) {
     const name = [...table, key].join(".");
@@ -335,14 +423,22 @@ async function planConfig(
     if (edit.outcome === "added") {
       ours.add(name);
       added.push(name);
+    } else if (edit.outcome === "there" && isResumed) {
+      ours.add(name);
     } else if (edit.outcome === "other") {
       left.push({ path, reason: `${name} is ${edit.found}`, advice: `Switchyard wants ${line}` });
     } else if (edit.outcome === "closed") {
       left.push({ path, reason: `it has ${edit.found}`, advice: `add to it: ${line}` });
     }
   }
+  for (const name of known.filter((key) => gone.has(functionOf(key) ?? ""))) {
+    const without = removeTomlKey(text, ...splitKey(name));
+    if (without !== text) removed.push(name);
+    text = without;
+    ours.delete(name);
+  }
   const changes: Change[] = text === before
     ? []
     : [{ action: "replace", kind: "config", path, text }];
-  return { changes, left, added, keys: [...ours] };
+  return { changes, left, added, removed, keys: [...ours] };
 }

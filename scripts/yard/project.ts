@@ -182,6 +182,12 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   }
 }
 
+/** The name of the file that {@linkcode writeWhole} was writing, if this is the name of its temporary one. */
+export function targetOfTemporary(name: string): string | undefined {
+  return /^\.(.+)\.[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+    .exec(name)?.[1];
+}
+
 async function findFile(path: string): Promise<{ path: string; mode: number | null } | undefined> {
   try {
     const real = await Deno.realPath(path);

@@ -126,6 +126,12 @@ Deno.test("names lose their suffix under a working processor, in an order withou
         /switchyard|feature_flag|[_-]v2\b|api_call_queue/.test(identity + definition)
       );
       assert.deepEqual(left, [], "and it can be uninstalled");
+      const { removedKeys } = await yardJson(["install", "--workdir", folder]);
+      assert.deepEqual(removedKeys, ["functions.queue-processor.verify_jwt"]);
+      assert.ok(
+        !Object.keys(await tree(folder)).some((path) => path.includes("/queue-processor/")),
+        "and installed again, under the names that it has then",
+      );
     },
   ));
 

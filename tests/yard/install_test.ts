@@ -219,6 +219,75 @@ Deno.test("an install that broke off is completed by the next one", () =>
     assert.equal(migrations(await readTree(folder)), migrations(whole), "no migration twice");
   }));
 
+Deno.test("an install that broke off before its manifest knows its keys again, and says what is next", () =>
+  withFolder(async (folder) => {
+    await makeNewProject(folder);
+    const before = await readTree(folder);
+    const manifest = join(folder, "supabase/switchyard.json");
+    await Deno.mkdir(join(manifest, "in the way"), { recursive: true });
+    const broken = await yard(["install", "--workdir", folder]);
+    assert.equal(broken.code, 1);
+    assert.match(
+      broken.stderr,
+      /^Cannot write "supabase\/switchyard\.json"\n .*; (\d+) of \d+ files are written\nNext: clear/,
+    );
+    await Deno.remove(manifest, { recursive: true });
+    const again = await yard(["install", "--workdir", folder]);
+    assert.equal(again.code, 0, again.stderr);
+    assert.match(
+      again.stdout,
+      /^Installed Switchyard .*\n(.*\n)*Next:\n +export SWITCHYARD_SECRET/,
+    );
+    assert.match(again.stdout, /\n +supabase db push\n/);
+    const { afterwards } = await yardJson(["uninstall", "--workdir", folder, "--functions"]);
+    assert.equal(
+      afterwards[0],
+      "delete from vault.secrets where name = 'switchyard_secret_key';",
+    );
+    const after = Object.entries(await readTree(folder)).filter(([path]) =>
+      !path.startsWith("supabase/migrations/")
+    );
+    assert.deepEqual(Object.fromEntries(after), before);
+  }));
+
+Deno.test("a key that was there before the first install stays the user's", () =>
+  withFolder(async (folder) => {
+    await makeNewProject(folder);
+    const config = join(folder, "supabase/config.toml");
+    const mine = "\n[functions.queue-processor-v2]\nverify_jwt = false\n";
+    await write(config, await Deno.readTextFile(config) + mine);
+    const { configKeys } = await yardJson(["install", "--workdir", folder]);
+    assert.deepEqual(configKeys, ["db.vault.switchyard_secret_key"]);
+    await yardJson(["uninstall", "--workdir", folder, "--functions"]);
+    assert.ok((await Deno.readTextFile(config)).endsWith(mine));
+  }));
+
+Deno.test("what a killed install has left beside its files goes with the next one, and nothing else", () =>
+  withFolder(async (folder) => {
+    await makeNewProject(folder);
+    const names = (uuid: string) => [
+      `supabase/functions/_shared/.http.ts.${uuid}`,
+      `supabase/migrations/.20260101000000_switchyard_queue.sql.${uuid}`,
+      `supabase/.config.toml.${uuid}`,
+      `supabase/.switchyard.json.${uuid}`,
+    ];
+    const left = names(crypto.randomUUID());
+    const others = [
+      ...names("not-one"),
+      `supabase/functions/_shared/.mine.ts.${crypto.randomUUID()}`,
+      `supabase/migrations/.20260101000000_mine.sql.${crypto.randomUUID()}`,
+    ];
+    for (const path of [...left, ...others]) await write(join(folder, path), "half");
+    const { removed } = await yardJson(["install", "--workdir", folder]);
+    assert.deepEqual(removed.sort(), left.sort());
+    const tree = await readTree(folder);
+    assert.deepEqual(left.filter((path) => path in tree), []);
+    assert.deepEqual(others.filter((path) => !(path in tree)), []);
+    const again = join(folder, "supabase/functions/queue-processor-v2");
+    await write(join(again, `.index.ts.${crypto.randomUUID()}`), "half");
+    assert.equal((await yardJson(["install", "--workdir", folder])).removed.length, 1);
+  }));
+
 Deno.test("versions are later than the newest migration, of the folder and of the database, in order", () =>
   withFolder((folder) =>
     withPlatform(async ({ url, sql }) => {

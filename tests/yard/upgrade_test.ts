@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CHECKOUT } from "../../local/migrations.ts";
+import { readToml } from "../../scripts/yard/config_toml.ts";
 import { makeNewProject, readTree, withFolder, write } from "./projects.ts";
 import { yard, yardJson } from "./yard.ts";
 
@@ -146,6 +147,33 @@ Deno.test("a migration that the user changed is left, and pointed out", () =>
     assert.deepEqual(leftAlone.map((entry: { path: string }) => entry.path), [path]);
     assert.match(await Deno.readTextFile(join(project, path)), /-- mine\n$/);
   }));
+
+Deno.test("an Edge Function that a version no longer has goes with its folder and its key", () =>
+  withLaterVersion(async (project, later) => {
+    await Deno.rename(
+      join(later, "supabase/functions/queue-processor-v2"),
+      join(later, "supabase/functions/queue-processor-v3"),
+    );
+    const ofLater = join(later, "supabase/config.toml");
+    const text = await Deno.readTextFile(ofLater);
+    await write(ofLater, text.replaceAll("queue-processor-v2", "queue-processor-v3"));
+    const before = await readTree(project);
+    const answer = await yardJson(["install", "--workdir", project], { checkout: later });
+    assert.deepEqual(answer.removedKeys, ["functions.queue-processor-v2.verify_jwt"]);
+    await assert.rejects(
+      Deno.stat(join(project, "supabase/functions/queue-processor-v2")),
+      Deno.errors.NotFound,
+    );
+    const config = "supabase/config.toml";
+    assert.deepEqual(
+      keysOf((await readTree(project))[config]!),
+      keysOf(before[config]!).map((key) => key.replace("queue-processor-v2", "queue-processor-v3")),
+    );
+  }));
+
+function keysOf(config: string): string[] {
+  return readToml(config).map(({ path }) => path.join(".")).sort();
+}
 
 Deno.test("a manifest that cannot be read is refused", () =>
   withLaterVersion(async (project) => {

@@ -120,7 +120,7 @@ export async function removeEmptyFolders(project: Project, path: string): Promis
 }
 
 /** `functions.queue-processor-v2.verify_jwt`: the table and the key. */
-function splitKey(name: string): [string[], string] {
+export function splitKey(name: string): [string[], string] {
   const parts = name.split(".");
   return [parts.slice(0, -1), parts.at(-1)!];
 }
