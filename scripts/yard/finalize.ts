@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { formatCount, formatTable } from "../format.ts";
 import { acceptedOf, newestOf, rewriteAccepted } from "./accepted.ts";
+import { applyChanges, type FileChange } from "./apply_changes.ts";
 import {
   type Answer,
   defineCommand,
@@ -16,25 +17,28 @@ import {
   refuseUnpushed,
   refuseUnretired,
 } from "./finalize/database_checks.ts";
-import { refuseUncommitted, trackedFiles } from "./finalize/git.ts";
+import { refuseUncommitted, trackedFiles, wayBack } from "./finalize/git.ts";
 import {
+  DROP_OLD_NAMES,
   dropOldNamesMigration,
+  FINALIZE,
   finalizeMigration,
+  SWITCH_FUNCTIONS,
   switchFunctionsMigration,
+  UNDO,
   undoScript,
 } from "./finalize/migrations.ts";
 import { suffixedNames } from "./finalize/names.ts";
 import { readApplied } from "./install.ts";
-import { formatManifest, type Manifest } from "./manifest.ts";
+import { formatManifest, MANIFEST, type Manifest } from "./manifest.ts";
 import {
   filesBelow,
+  isFile,
   nextVersions,
   PROJECT_OPTIONS,
   PROJECT_USAGE,
   versionOf,
-  writeWhole,
 } from "./project.ts";
-import { removeEmptyFolders } from "./uninstall/code_removal.ts";
 import { type Installation, openInstallation } from "./uninstall/installation.ts";
 
 export const finalize = defineCommand({
@@ -59,7 +63,8 @@ ${PROJECT_USAGE}
   --json              print one JSON value
   --help              print this
 
-Exit status: 0 written, or done already; 1 refused, and nothing written; 2 wrong usage`,
+Exit status: 0 written, or done already; 1 refused, and nothing written, or broken off: it says how git
+brings the repository back; 2 wrong usage`,
   options: {
     ...DATABASE_OPTIONS,
     ...PROJECT_OPTIONS,
@@ -103,10 +108,6 @@ async function refuseUncommittedIn({ installation, isDryRun, outFolder }: Run): 
   await refuseUncommitted("finalize", installation.project.folder);
 }
 
-const UNDO = "supabase/switchyard/undo_finalize.sql";
-const MANIFEST = "supabase/switchyard.json";
-const DROP_OLD_NAMES = "switchyard_drop_old_names";
-
 async function dropSuffixes(
   run: Run,
   invocation: Pick<Invocation, "env" | "signal" | "tell"> & {
@@ -145,14 +146,17 @@ async function dropSuffixes(
     return await readApplied(sql);
   });
   const [version = ""] = nextVersions(project, 1, new Date(), applied);
-  const migration = `supabase/migrations/${version}_switchyard_finalize.sql`;
-  const written = new Map([
-    [migration, await finalizeMigration(own, names)],
-    [UNDO, await undoScript(own, names, [version])],
-    ...code.changes.map(({ to, text }) => [to, text] as const),
-    [
-      MANIFEST,
-      formatManifest({
+  const migration = `supabase/migrations/${version}_${FINALIZE}.sql`;
+  const removed = code.changes.filter(({ from, to }) => from !== to).map(({ from }) => from);
+  // The way back is there before its migration is; a migration that the manifest does not know broke off.
+  await apply(run, [
+    { path: UNDO, text: await undoScript(own, names, [version]) },
+    { path: migration, text: await finalizeMigration(own, names) },
+    ...code.changes.map(({ to, text }) => ({ path: to, text })),
+    ...removed.map((path) => ({ path, text: undefined })),
+    {
+      path: MANIFEST,
+      text: formatManifest({
         ...manifest,
         files: code.files,
         config: [...code.config],
@@ -162,10 +166,8 @@ async function dropSuffixes(
           oldNamesDropped: false,
         },
       }),
-    ],
+    },
   ]);
-  const removed = code.changes.filter(({ from, to }) => from !== to).map(({ from }) => from);
-  await apply(run, written, removed);
   return answerFinalized(run, { migration, code, removed, functions: names.functions });
 }
 
@@ -242,7 +244,7 @@ async function dropOldNames(
   const [first, second] = nextVersions(project, 2, new Date(), applied);
   const migrations = new Map<string, string>();
   migrations.set(
-    `${first}_switchyard_switch_functions.sql`,
+    `${first}_${SWITCH_FUNCTIONS}.sql`,
     await switchFunctionsMigration(own, names),
   );
   migrations.set(
@@ -258,14 +260,11 @@ async function dropOldNames(
     },
   };
   const paths = [...migrations.keys()].map((name) => `supabase/migrations/${name}`);
-  await apply(
-    run,
-    new Map([
-      ...[...migrations.values()].map((text, index) => [paths[index]!, text] as const),
-      [MANIFEST, formatManifest(after)],
-    ]),
-    [UNDO],
-  );
+  await apply(run, [
+    ...[...migrations.values()].map((text, index) => ({ path: paths[index]!, text })),
+    ...(await isFile(join(project.folder, UNDO)) ? [{ path: UNDO, text: undefined }] : []),
+    { path: MANIFEST, text: formatManifest(after) },
+  ]);
   return {
     json: { dryRun: run.isDryRun, migrations: paths },
     lines: [
@@ -318,17 +317,17 @@ async function acceptMore(
 
 async function apply(
   { installation, isDryRun, outFolder }: Run,
-  written: ReadonlyMap<string, string>,
-  removed: readonly string[],
+  changes: readonly FileChange[],
 ): Promise<void> {
   if (isDryRun) return;
-  const { project } = installation;
-  for (const [path, text] of written) {
-    await writeWhole(join(outFolder ?? project.folder, path), text);
-  }
-  if (outFolder !== undefined) return;
-  for (const path of removed) {
-    await Deno.remove(join(project.folder, path));
-    await removeEmptyFolders(project, path);
+  const { folder } = installation.project;
+  if (outFolder === undefined) {
+    await applyChanges(folder, changes, {
+      next: `clear this up; then ${wayBack(folder)}; then run it again`,
+    });
+  } else {
+    await applyChanges(outFolder, changes.filter(({ text }) => text !== undefined), {
+      next: "clear this up, then run it again with another --out",
+    });
   }
 }

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { formatCount, formatTable } from "../format.ts";
-import { type Answer, defineCommand, messageOf, RefusedError, UsageError } from "./command.ts";
+import { applyChanges, type FileChange } from "./apply_changes.ts";
+import { type Answer, defineCommand, RefusedError, UsageError } from "./command.ts";
 import { DATABASE_OPTIONS, withDatabase } from "./database.ts";
 import { type Change, type LeftAlone, type Plan, planInstall } from "./install_plan.ts";
 import {
@@ -11,16 +12,14 @@ import {
   readSources,
   type SourceChoice,
 } from "./install_sources.ts";
-import { formatManifest, type Manifest, readManifest } from "./manifest.ts";
+import { formatManifest, MANIFEST, type Manifest, readManifest } from "./manifest.ts";
 import {
   filesBelow,
   openProject,
   type Project,
   PROJECT_OPTIONS,
   PROJECT_USAGE,
-  writeWhole,
 } from "./project.ts";
-import { removeEmptyFolders } from "./uninstall/code_removal.ts";
 
 export const install = defineCommand({
   name: "install",
@@ -42,7 +41,8 @@ ${PROJECT_USAGE}
   --json              print one JSON value
   --help              print this
 
-Exit status: 0 installed, or nothing to do; 1 refused, and nothing written; 2 wrong usage`,
+Exit status: 0 installed, or nothing to do; 1 refused, and nothing written, or broken off: the same
+command goes on from there; 2 wrong usage`,
   options: {
     ...PROJECT_OPTIONS,
     ...DATABASE_OPTIONS,
@@ -176,28 +176,14 @@ async function apply(
   plan: Plan,
   manifest: Manifest | undefined,
 ): Promise<void> {
-  const files: { path: string; text: string | undefined }[] = [...plan.changes];
+  const files: FileChange[] = [...plan.changes];
   // Last: when a run breaks off, the next one finds what it wrote by its content.
   if (!isRemembered(plan, manifest)) {
-    files.push({ path: "supabase/switchyard.json", text: formatManifest(plan.manifest) });
+    files.push({ path: MANIFEST, text: formatManifest(plan.manifest) });
   }
-  for (const [index, { path, text }] of files.entries()) {
-    const file = join(project.folder, path);
-    try {
-      if (text === undefined) {
-        await Deno.remove(file);
-        await removeEmptyFolders(project, path);
-      } else {
-        await writeWhole(file, text);
-      }
-    } catch (cause) {
-      throw new RefusedError(`Cannot write "${path}"`, {
-        detail: `${messageOf(cause)}; ${index} of ${files.length} files are written`,
-        next: "clear this up, then run it again: it goes on from there",
-        cause,
-      });
-    }
-  }
+  await applyChanges(project.folder, files, {
+    next: "clear this up, then run it again: it goes on from there",
+  });
 }
 
 /** Whether the manifest that is there says all that the plan leads to. */

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { FileChange } from "./apply_changes.ts";
 import { addTomlKey, readToml, removeTomlKey } from "./config_toml.ts";
 import { isForFmp } from "./install_sources.ts";
 import type {
@@ -8,9 +9,10 @@ import type {
   SourceMigration,
   Sources,
 } from "./install_sources.ts";
-import { hashOf, type Manifest } from "./manifest.ts";
+import { hashOf, MANIFEST, type Manifest } from "./manifest.ts";
 import {
   filesBelow,
+  migrationsSinceUninstall,
   nextVersions,
   type Project,
   readIfThere,
@@ -19,13 +21,10 @@ import {
 } from "./project.ts";
 import { splitKey } from "./uninstall/code_removal.ts";
 
-/** A file to write, or (without a text) to remove. */
-export interface Change {
+/** A change of a file, and what for. */
+export interface Change extends FileChange {
   action: "add" | "replace" | "remove";
   kind: FileKind | "migration" | "config" | "temporary";
-  /** In the repository, with `/`. */
-  path: string;
-  text: string | undefined;
 }
 
 /** Something that stays as it is although this version has it otherwise. */
@@ -82,7 +81,7 @@ export async function planInstall(input: {
     ...migrations.mapping.map(({ file }) => `supabase/migrations/${file}`),
     ...Object.keys(files.hashes),
     "supabase/config.toml",
-    "supabase/switchyard.json",
+    MANIFEST,
   ]);
   return {
     changes: [...migrations.changes, ...files.changes, ...temporaries, ...config.changes],
@@ -110,11 +109,7 @@ async function planMigrations(
   const known = new Map(manifest?.migrations.map((entry) => [entry.source, entry]));
   const here = new Map<string, string>();
   const texts = new Map<string, string>();
-  // What an uninstallation has removed is no longer here, although its migrations are.
-  const uninstalledAt = project.migrations.findLastIndex((file) =>
-    titleOf(file) === UNINSTALL_TITLE
-  );
-  for (const file of project.migrations.slice(uninstalledAt + 1)) {
+  for (const file of migrationsSinceUninstall(project)) {
     const text = await Deno.readTextFile(join(project.migrationsFolder, file));
     texts.set(file, text);
     here.set(await hashOf(text), file);
@@ -203,9 +198,6 @@ async function planMigrations(
   });
   return { changes, left, obstacles, mapping, unchanged, isResumed };
 }
-
-/** Name of the migration that `uninstall` writes. */
-const UNINSTALL_TITLE = "switchyard_uninstall";
 
 const MAKES_REGISTRY =
   /create\s+table\s+(if\s+not\s+exists\s+)?(public\.)?data_type_registry_v2\b/i;

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, RefusedError } from "./command.ts";
-import { type Project, readIfThere, writeWhole } from "./project.ts";
+import { type Project, readIfThere } from "./project.ts";
 
 /**
- * `supabase/switchyard.json`: what `install` put into a repository. A hash is that of the text as it
+ * {@linkcode MANIFEST}: what `install` put into a repository. A hash is that of the text as it
  * was written, so a file that has another one was changed by its owner since.
  */
 const Manifest = z.object({
@@ -33,13 +33,12 @@ const Manifest = z.object({
 
 export type Manifest = z.infer<typeof Manifest>;
 
-export function manifestFile(project: Project): string {
-  return join(project.folder, "supabase", "switchyard.json");
-}
+/** Where it lies in the repository. */
+export const MANIFEST = "supabase/switchyard.json";
 
 /** What was installed, or undefined where nothing was. */
 export async function readManifest(project: Project): Promise<Manifest | undefined> {
-  const path = manifestFile(project);
+  const path = join(project.folder, MANIFEST);
   const text = await readIfThere(path);
   if (text === undefined) return undefined;
   try {
@@ -47,7 +46,7 @@ export async function readManifest(project: Project): Promise<Manifest | undefin
   } catch (cause) {
     throw new RefusedError(`Cannot read "${path}"`, {
       detail: cause instanceof z.ZodError ? z.prettifyError(cause) : messageOf(cause),
-      next: "git checkout supabase/switchyard.json",
+      next: `git checkout ${MANIFEST}`,
       cause,
     });
   }
@@ -59,10 +58,6 @@ export function formatManifest(manifest: Manifest): string {
     Object.entries(manifest.files).sort(([one], [other]) => one < other ? -1 : 1),
   );
   return `${JSON.stringify({ ...manifest, files }, null, 2)}\n`;
-}
-
-export async function writeManifest(project: Project, manifest: Manifest): Promise<void> {
-  await writeWhole(manifestFile(project), formatManifest(manifest));
 }
 
 /** `sha256:…` of a text. */

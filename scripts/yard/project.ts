@@ -82,6 +82,16 @@ export function titleOf(migration: string): string {
   return MIGRATION.exec(migration)?.[2] ?? "";
 }
 
+/** Name of the migration that `uninstall` writes, behind its version. */
+export const UNINSTALL = "switchyard_uninstall";
+
+/** The migrations behind the last uninstallation: what was installed before it is no longer there. */
+export function migrationsSinceUninstall(
+  { migrations }: Pick<Project, "migrations">,
+): readonly string[] {
+  return migrations.slice(migrations.findLastIndex((name) => titleOf(name) === UNINSTALL) + 1);
+}
+
 /**
  * Versions for new migrations, a second apart: from now on, and later than every version that is
  * there, of the folder or (`applied`) of the database. The CLI compares versions as texts and refuses

@@ -1,27 +1,25 @@
 import { join } from "node:path";
 import { formatCount, formatTable } from "../format.ts";
 import { acceptedOf, newestOf, rewriteAccepted } from "./accepted.ts";
+import { applyChanges, type FileChange } from "./apply_changes.ts";
 import { type Answer, defineCommand, RefusedError } from "./command.ts";
 import { DATABASE_OPTIONS, databaseUrl, withDatabase } from "./database.ts";
+import { UNDO } from "./finalize/migrations.ts";
 import { oldNamesOf, suffixedNames } from "./finalize/names.ts";
 import { readApplied } from "./install.ts";
 import { DEFAULT_SHARED_FOLDER } from "./install_sources.ts";
-import { type Manifest, manifestFile, readManifest, writeManifest } from "./manifest.ts";
+import { formatManifest, MANIFEST, type Manifest, readManifest } from "./manifest.ts";
 import {
+  isFile,
   nextVersions,
   openProject,
   type Project,
   PROJECT_OPTIONS,
   PROJECT_USAGE,
+  UNINSTALL,
   versionOf,
-  writeWhole,
 } from "./project.ts";
-import {
-  type CodeRemoval,
-  planCodeRemoval,
-  removeCode,
-  removeEmptyFolders,
-} from "./uninstall/code_removal.ts";
+import { type CodeRemoval, planCodeRemoval } from "./uninstall/code_removal.ts";
 import { type Installation, openInstallation } from "./uninstall/installation.ts";
 import { uninstallMigration } from "./uninstall/uninstall_migration.ts";
 
@@ -44,7 +42,8 @@ ${PROJECT_USAGE}
   --json              print one JSON value
   --help              print this
 
-Exit status: 0 written; 1 refused, and nothing written; 2 wrong usage`,
+Exit status: 0 written; 1 refused, and nothing written, or broken off: the same command goes on from
+there; 2 wrong usage`,
   options: {
     ...PROJECT_OPTIONS,
     ...DATABASE_OPTIONS,
@@ -58,22 +57,26 @@ Exit status: 0 written; 1 refused, and nothing written; 2 wrong usage`,
     if (written !== undefined) return await writeAnew(written, invocation);
     const installation = await openInstallation("uninstall", invocation);
     const { project, manifest } = installation;
-    const [version] = nextVersions(project, 1, new Date(), await applied(invocation));
-    const migration = `supabase/migrations/${version}_${TITLE}.sql`;
-    const sql = await writeSql(installation, acceptedOf(values));
+    const versions = await applied(invocation);
+    const file = brokenOff(installation) ??
+      `${nextVersions(project, 1, new Date(), versions)[0]}_${UNINSTALL}.sql`;
+    const migration = `supabase/migrations/${file}`;
+    const sql = versions.includes(versionOf(file))
+      ? await Deno.readTextFile(join(project.folder, migration))
+      : await writeSql(installation, acceptedOf(values));
     const removal = await planCodeRemoval(project, manifest);
     const removesCode = values.functions ?? false;
     const isDryRun = values["dry-run"] ?? false;
     if (!isDryRun) {
-      await writeWhole(join(project.folder, migration), sql);
-      await removeCode(project, removal, removesCode);
-      await forget(installation, removal, removesCode);
+      await apply(project, [
+        { path: migration, text: sql },
+        ...await codeChanges(project, removal, removesCode),
+        ...await forgetting(installation, removal, removesCode),
+      ]);
     }
     return answer({ project, migration, sql, removal, removesCode, isDryRun });
   },
 });
-
-const TITLE = "switchyard_uninstall";
 
 type UninstallInvocation = Parameters<typeof databaseUrl>[0] & Parameters<typeof openProject>[0] & {
   values: {
@@ -100,9 +103,16 @@ interface Written {
 async function findWritten(invocation: UninstallInvocation): Promise<Written | undefined> {
   const project = await openProject(invocation);
   const manifest = await readManifest(project);
-  const migration = newestOf(project, TITLE);
+  const migration = newestOf(project, UNINSTALL);
   if (migration === undefined || (manifest?.migrations.length ?? 0) > 0) return undefined;
   return { project, manifest, migration };
+}
+
+/** File name of what a run has written that broke off before it forgot the installation. */
+function brokenOff({ project, manifest }: Installation): string | undefined {
+  const migration = newestOf(project, UNINSTALL);
+  const isLater = manifest.migrations.every(({ file }) => file < (migration ?? ""));
+  return isLater ? migration : undefined;
 }
 
 /** Once more, because a push has refused the migration, or to remove the code as well. */
@@ -135,8 +145,12 @@ async function writeAnew(
     manifest ?? { sharedFolder: DEFAULT_SHARED_FOLDER, files: {}, config: [] },
   );
   if (!isDryRun && removesCode) {
-    await removeCode(project, removal, removesCode);
-    if (manifest !== undefined) await forget({ project, manifest }, removal, removesCode);
+    await apply(project, [
+      ...await codeChanges(project, removal, removesCode),
+      ...(manifest === undefined
+        ? []
+        : await forgetting({ project, manifest }, removal, removesCode)),
+    ]);
   }
   return answer({ project, migration: path, sql, removal, removesCode, isDryRun });
 }
@@ -155,42 +169,44 @@ async function writeSql(
   });
 }
 
-/** From here on `install` begins anew. */
-async function forget(
+async function apply(project: Project, changes: readonly FileChange[]): Promise<void> {
+  await applyChanges(project.folder, changes, {
+    next: "clear this up, then the same command again: it goes on from there",
+  });
+}
+
+/** Without the files and keys that go; or (not `all`) without the secrets' keys. */
+async function codeChanges(
+  project: Project,
+  removal: CodeRemoval,
+  all: boolean,
+): Promise<FileChange[]> {
+  const config = all ? removal.config : removal.configWithoutSecrets;
+  const isOther = config !== await Deno.readTextFile(project.configFile);
+  return [
+    ...(isOther ? [{ path: "supabase/config.toml", text: config }] : []),
+    ...(all ? removal.remove.map((path) => ({ path, text: undefined })) : []),
+  ];
+}
+
+/** From here on `install` begins anew. The manifest is last: until then the same command goes on. */
+async function forgetting(
   { project, manifest }: Pick<Installation, "project" | "manifest">,
   removal: CodeRemoval,
   removesCode: boolean,
-): Promise<void> {
+): Promise<FileChange[]> {
   const { version, dataTypes, sharedFolder } = manifest;
   const files = removesCode ? removal.files : manifest.files;
   const config = removesCode
-    ? manifest.config.filter((key) => !removal.configKeys.includes(key))
+    ? removal.keys
     : manifest.config.filter((key) => !removal.secretKeys.includes(key));
-  if (Object.keys(files).length === 0) {
-    await Deno.remove(manifestFile(project));
-    await removeUndo(project);
-    return;
-  }
-  await writeManifest(project, {
-    version,
-    dataTypes,
-    sharedFolder,
-    migrations: [],
-    files,
-    config,
-  });
-  await removeUndo(project);
-}
-
-async function removeUndo(project: Project): Promise<void> {
-  const path = "supabase/switchyard/undo_finalize.sql";
-  try {
-    await Deno.remove(join(project.folder, path));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
-  await removeEmptyFolders(project, path);
+  const text = Object.keys(files).length === 0
+    ? undefined
+    : formatManifest({ version, dataTypes, sharedFolder, migrations: [], files, config });
+  return [
+    ...(await isFile(join(project.folder, UNDO)) ? [{ path: UNDO, text: undefined }] : []),
+    { path: MANIFEST, text },
+  ];
 }
 
 function answer({ project, migration, sql, removal, removesCode, isDryRun }: {

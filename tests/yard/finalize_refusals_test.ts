@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type postgres from "postgres";
 import { compareFingerprints, fingerprint } from "../../local/fingerprint.ts";
-import { retireAll, tree, withInstalled } from "./finalizing.ts";
+import { breaksOff, retireAll, tree, withInstalled } from "./finalizing.ts";
 import { commit, fail, makeInstalledProject } from "./installed_project.ts";
 import { makeNewProject, withFolder, write } from "./projects.ts";
 import { yard } from "./yard.ts";
@@ -84,6 +84,10 @@ Deno.test("finalize refuses, and writes nothing, while anything stands in its wa
     await commit(folder);
     const { mentions } = await finalize("--dry-run");
     assert.deepEqual(mentions, [{ path: "mine.ts", count: 1 }]);
+
+    for (const file of ["supabase/config.toml", "supabase/switchyard.json"]) {
+      await breaksOff(folder, file, ["--db-url", stack.databaseUrl]);
+    }
 
     await sql`select rollback_migration_v2(data_type, 'test') from data_type_registry_v2`;
     await sql`update data_type_registry_v2 set covers = null, depends_on = null`;

@@ -9,7 +9,7 @@ import type { Stack } from "../../local/stack.ts";
 import { makeFinalizedCopy } from "../../scripts/test/finalized_copy.ts";
 import { eventually } from "../eventually.ts";
 import { withStack } from "../integration/with_stack.ts";
-import { deploy, retireAll, suffixed, tree, withInstalled } from "./finalizing.ts";
+import { breaksOff, deploy, retireAll, suffixed, tree, withInstalled } from "./finalizing.ts";
 import { commit, cronJobs, fail, pushed, pushTo } from "./installed_project.ts";
 import { withFolder } from "./projects.ts";
 import { discover, yard, yardJson } from "./yard.ts";
@@ -213,6 +213,12 @@ Deno.test("undo_finalize.sql brings back every name, and the history of migratio
     // Also when the database calls the new Edge Functions already.
     const script = await Deno.readTextFile(join(folder, undo));
     await commit(folder);
+    await breaksOff(folder, "supabase/switchyard.json", [
+      "--db-url",
+      stack.databaseUrl,
+      "--drop-old-names",
+      "--deployed",
+    ]);
     const [switching] = (await finalize("--drop-old-names", "--deployed")).migrations;
     await sql.unsafe(await Deno.readTextFile(join(folder, switching))).simple();
     await sql.unsafe(script).simple();

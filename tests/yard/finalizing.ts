@@ -1,10 +1,11 @@
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { fingerprint } from "../../local/fingerprint.ts";
 import { type RunningStack, withStack } from "../integration/with_stack.ts";
-import { commit, makeInstalledProject } from "./installed_project.ts";
-import { readTree, withFolder, write } from "./projects.ts";
-import { yardJson } from "./yard.ts";
+import { commit, fail, makeInstalledProject } from "./installed_project.ts";
+import { makeUnwritable, readTree, withFolder, write } from "./projects.ts";
+import { yard, yardJson } from "./yard.ts";
 
 /** What a test of `yard finalize` works with. */
 export interface Finalizing extends RunningStack {
@@ -64,6 +65,34 @@ async function knowSettings(deployed: string): Promise<void> {
 export async function tree(folder: string): Promise<Record<string, string>> {
   const files = await readTree(folder);
   return Object.fromEntries(Object.entries(files).filter(([path]) => !path.startsWith(".git/")));
+}
+
+/**
+ * Lets `finalize` break off where it writes a file: neither it nor `uninstall` goes on then, before the way
+ * back that it names was gone. Leaves the repository as it was.
+ */
+export async function breaksOff(folder: string, file: string, args: readonly string[]) {
+  const restore = await makeUnwritable(join(folder, file));
+  await commit(folder);
+  const before = await tree(folder);
+  const finalizes = ["finalize", "--workdir", folder, ...args];
+  assert.match(
+    await fail(yard(finalizes)),
+    new RegExp(`^Cannot write "${file}"\n.*; [1-9]\\d* of \\d+ files are done\nNext: .*git -C`),
+  );
+  const half = await tree(folder);
+  let said = "";
+  for (const again of [finalizes, ["uninstall", "--workdir", folder]]) {
+    said = await fail(yard(again));
+    assert.match(said, /^Cannot .*: a run of finalize broke off\n +found \d+_switchyard_/);
+  }
+  assert.deepEqual(await tree(folder), half);
+  const [wayBack] = /git -C .* -- supabase/.exec(said)!;
+  const { success } = await new Deno.Command("sh", { args: ["-c", wayBack!] }).output();
+  assert.ok(success);
+  assert.deepEqual(await tree(folder), before);
+  await restore();
+  await commit(folder);
 }
 
 /** Every data type retired, and the queue on: what `finalize` asks for. */

@@ -140,6 +140,21 @@ export async function write(path: string, text: string): Promise<void> {
   await Deno.writeTextFile(path, text);
 }
 
+/**
+ * Makes a file one that is read but cannot be written, by root either: a link to a name so long that no
+ * temporary file fits beside it. Returns what takes that back.
+ */
+export async function makeUnwritable(path: string): Promise<() => Promise<void>> {
+  const name = "x".repeat(250);
+  const target = join(path, "..", name);
+  await Deno.rename(path, target);
+  await Deno.symlink(name, path);
+  return async () => {
+    await Deno.remove(path);
+    await Deno.rename(target, path);
+  };
+}
+
 /** All files of a folder with their texts, by path. */
 export async function readTree(folder: string): Promise<Record<string, string>> {
   const tree: Record<string, string> = {};

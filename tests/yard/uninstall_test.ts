@@ -19,7 +19,7 @@ import {
   pushTo,
   succeed,
 } from "./installed_project.ts";
-import { makeNewProject, readTree, withFolder, write } from "./projects.ts";
+import { makeNewProject, makeUnwritable, readTree, withFolder, write } from "./projects.ts";
 import { supabase, yard, yardJson } from "./yard.ts";
 
 for (const defaultPrivileges of ["legacy", "none"] as const) {
@@ -409,6 +409,37 @@ Deno.test("the secret's key leaves config.toml at once, the rest with --function
     assert.deepEqual(Object.fromEntries(after), before);
     assert.equal((await Deno.stat(config)).mode! & 0o777, 0o600, "its mode is as it was");
   }));
+
+for (const file of ["supabase/config.toml", "supabase/switchyard.json"]) {
+  Deno.test(`an uninstallation that broke off at ${file} is completed by the next one`, () =>
+    withFolder(async (folder) => {
+      await makeInstalledProject(folder);
+      const uninstall = ["uninstall", "--workdir", folder, "--functions"];
+      const restore = await makeUnwritable(join(folder, file));
+      assert.match(
+        await fail(yard(uninstall)),
+        new RegExp(`^Cannot write "${file}"\n.*; [1-9]\\d* of \\d+ files are done\nNext: clear`),
+      );
+      await restore();
+      const migrations = async () =>
+        (await filesOf(join(folder, "supabase", "migrations"))).filter((name) =>
+          name.endsWith("_switchyard_uninstall.sql")
+        ).map((name) => `supabase/migrations/${name}`);
+      const written = await migrations();
+      const { migration, afterwards } = await yardJson(uninstall);
+      assert.deepEqual([written, await migrations()], [[migration], [migration]]);
+      assert.ok(afterwards.length >= 2, "the secret and the function, to be deleted by hand");
+      const config = join(folder, "supabase", "config.toml");
+      assert.doesNotMatch(
+        await Deno.readTextFile(config),
+        /queue-processor|switchyard_secret_key/,
+      );
+      assert.match(await fail(yard(["uninstall", "--workdir", folder])), /takes it out already/);
+      const { leftAlone } = await yardJson(["install", "--workdir", folder]);
+      assert.deepEqual(leftAlone, [], "nothing is remembered of what has gone");
+      assert.match(await Deno.readTextFile(config), /queue-processor-v2\]/);
+    }));
+}
 
 Deno.test("where nothing is installed, uninstall refuses and says so", () =>
   withFolder(async (folder) => {

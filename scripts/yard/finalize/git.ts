@@ -27,6 +27,11 @@ export async function refuseUncommitted(action: string, folder: string): Promise
   }
 }
 
+/** What brings a folder back to its last commit, where nothing but changes of `supabase/` was made since. */
+export function wayBack(folder: string): string {
+  return `git -C "${folder}" checkout -- . && git -C "${folder}" clean -fd -- supabase`;
+}
+
 async function git(folder: string, args: readonly string[]): Promise<string | undefined> {
   try {
     const { success, stdout } = await new Deno.Command("git", {

@@ -18,6 +18,14 @@ export async function finalizeMigration(own: Own, names: SuffixedNames): Promise
   });
 }
 
+/** Names of the migrations, behind their versions. */
+export const FINALIZE = "switchyard_finalize";
+export const SWITCH_FUNCTIONS = "switchyard_switch_functions";
+export const DROP_OLD_NAMES = "switchyard_drop_old_names";
+
+/** Where the way back lies in the repository. */
+export const UNDO = "supabase/switchyard/undo_finalize.sql";
+
 /** The way back, as long as the old names are there. `versions`: migrations that it takes back. */
 export async function undoScript(
   own: Own,

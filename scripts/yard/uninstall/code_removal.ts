@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { removeTomlKey } from "../config_toml.ts";
 import { hashOf, type Manifest } from "../manifest.ts";
-import { type Project, readIfThere, writeWhole } from "../project.ts";
+import { type Project, readIfThere } from "../project.ts";
 
 /** What an uninstallation takes out of a repository besides the database's objects. */
 export interface CodeRemoval {
@@ -23,8 +23,9 @@ export interface CodeRemoval {
   endpoints: readonly string[];
   /** Names in Vault that config.toml has set. */
   secrets: readonly string[];
-  /** What is left of the manifest's files. */
+  /** What is left of the manifest's files, and of its keys. */
   files: Manifest["files"];
+  keys: Manifest["config"];
 }
 
 /** Works out what can go. Changes nothing. */
@@ -65,10 +66,14 @@ export async function planCodeRemoval(
   const configKeys: string[] = [];
   const secretKeys: string[] = [];
   const secrets: string[] = [];
+  const keys: string[] = [];
   for (const name of manifest.config) {
     const [table, key] = splitKey(name);
     const [first, second = ""] = table;
-    if (first === "functions" && !functions.has(second)) continue;
+    if (first === "functions" && !functions.has(second)) {
+      keys.push(name);
+      continue;
+    }
     const without = removeTomlKey(config, table, key);
     if (without !== config) configKeys.push(name);
     config = without;
@@ -89,34 +94,8 @@ export async function planCodeRemoval(
     endpoints: [...endpoints].sort(),
     secrets,
     files,
+    keys,
   };
-}
-
-/** Removes the files, the folders that are empty then, and the keys; or (not `all`) the secrets' keys. */
-export async function removeCode(
-  project: Project,
-  removal: CodeRemoval,
-  all: boolean,
-): Promise<void> {
-  const config = all ? removal.config : removal.configWithoutSecrets;
-  if (config !== await Deno.readTextFile(project.configFile)) {
-    await writeWhole(project.configFile, config);
-  }
-  if (!all) return;
-  for (const path of removal.remove) {
-    await Deno.remove(join(project.folder, path));
-    await removeEmptyFolders(project, path);
-  }
-}
-
-/** Removes the folders of a file that is gone, from the innermost out, as far as they are empty. */
-export async function removeEmptyFolders(project: Project, path: string): Promise<void> {
-  const parts = path.split("/");
-  for (let depth = parts.length - 1; depth > 0; depth--) {
-    const folder = join(project.folder, ...parts.slice(0, depth));
-    for await (const _ of Deno.readDir(folder)) return;
-    await Deno.remove(folder);
-  }
 }
 
 /** `functions.queue-processor-v2.verify_jwt`: the table and the key. */

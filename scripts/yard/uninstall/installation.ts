@@ -1,8 +1,16 @@
 import { join } from "node:path";
 import { type Invocation, RefusedError } from "../command.ts";
+import { wayBack } from "../finalize/git.ts";
+import { DROP_OLD_NAMES, FINALIZE, SWITCH_FUNCTIONS, UNDO } from "../finalize/migrations.ts";
 import { readSources } from "../install_sources.ts";
-import { type Manifest, readManifest } from "../manifest.ts";
-import { openProject, type Project, readIfThere } from "../project.ts";
+import { MANIFEST, type Manifest, readManifest } from "../manifest.ts";
+import {
+  migrationsSinceUninstall,
+  openProject,
+  type Project,
+  readIfThere,
+  titleOf,
+} from "../project.ts";
 import { type Own, readOwn } from "./own_objects.ts";
 
 /** A repository that Switchyard was installed into. */
@@ -28,7 +36,23 @@ export async function openInstallation(
       next: "pass --workdir <folder of the repository>",
     });
   }
+  refuseBrokenOff(action, project, manifest);
   return { project, manifest, own: readOwn(await installedMigrations(action, project, manifest)) };
+}
+
+/** Throws {@linkcode RefusedError} where `finalize` broke off: the manifest is what it writes last. */
+function refuseBrokenOff(action: string, project: Project, manifest: Manifest): void {
+  const known = new Set(manifest.finalized?.migrations.map(titleOf));
+  const unknown = migrationsSinceUninstall(project).filter((file) =>
+    [FINALIZE, SWITCH_FUNCTIONS, DROP_OLD_NAMES].includes(titleOf(file)) &&
+    !known.has(titleOf(file))
+  );
+  if (unknown.length === 0) return;
+  throw new RefusedError(`Cannot ${action} in "${project.folder}": a run of finalize broke off`, {
+    detail: `found ${unknown.join(" and ")}, which ${MANIFEST} does not list`,
+    next: `${wayBack(project.folder)}, or revert the commit that has it (where it is pushed, run ` +
+      `${UNDO} first); then run finalize again`,
+  });
 }
 
 async function installedMigrations(
