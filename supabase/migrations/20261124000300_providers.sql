@@ -12,7 +12,7 @@ create table public.api_providers_v2 (
   breaker_state text not null default 'closed',
   breaker_changed_at timestamptz not null default now(),
   breaker_opened_at timestamptz,
-  breaker_data_type text,
+  breaker_data_types text[] not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint provider_names_are_plain check (provider ~ '^[a-z][a-z0-9_-]*$'),
@@ -39,9 +39,9 @@ comment on column public.api_providers_v2.paused is
 comment on column public.api_providers_v2.breaker_state is
   'closed: claims are open; open: too many attempts failed, or the key was refused; half-open: one job is out as a probe.';
 comment on column public.api_providers_v2.breaker_opened_at is
-  'When the breaker was closed last, while it is not.';
-comment on column public.api_providers_v2.breaker_data_type is
-  'While it is not closed: the one data type whose calls failed; null when those of several did, or the key was refused, and the vendor is down for all.';
+  'While the breaker is not closed: since when.';
+comment on column public.api_providers_v2.breaker_data_types is
+  'While the breaker is not closed: data types whose calls have failed since, the last one last. Probes are rather of others.';
 
 create table public.api_data_usage_v2 (
   provider text not null references public.api_providers_v2 (provider),
@@ -81,14 +81,13 @@ comment on column switchyard.call_grants.in_flight_until is
 
 create table switchyard.failed_attempts (
   provider text not null references public.api_providers_v2 (provider) on delete cascade,
-  data_type text not null,
   bucket timestamptz not null,
   failures integer not null,
-  primary key (provider, data_type, bucket),
+  primary key (provider, bucket),
   constraint failures_are_positive check (failures > 0)
 );
 comment on table switchyard.failed_attempts is
-  'Vendor calls that failed, per data type and second, for the breaker. Kept for an hour.';
+  'Vendor calls that failed, per provider and second, for the breaker. Kept for an hour.';
 
 create table switchyard.quota_sums (
   provider text primary key references public.api_providers_v2 (provider) on delete cascade,
@@ -209,7 +208,7 @@ revoke all on table
 from public, anon, authenticated, service_role;
 -- Row locks (claims take one) need the update privilege on a column.
 grant select, update (hold_until, hold_reason, breaker_state, breaker_changed_at, breaker_opened_at,
-                      breaker_data_type, updated_at)
+                      breaker_data_types, updated_at)
   on table public.api_providers_v2 to service_role;
 grant select, insert, update on table public.api_data_usage_v2 to service_role;
 grant select, insert, update, delete

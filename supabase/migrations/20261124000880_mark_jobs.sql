@@ -39,7 +39,8 @@ create function switchyard.mark_jobs(
   p_from_rank integer,
   p_from_job_id bigint,
   p_oldest_share double precision,
-  p_oldest_from bigint
+  p_oldest_from bigint,
+  p_left_out text[]
 )
 returns switchyard.claimed_job[]
 language plpgsql
@@ -72,7 +73,7 @@ begin
   -- What cannot go out must not fill the batch either: paused and held types, and those of which a single
   -- group of calls or a single job is more than is left.
   select coalesce(array_agg(r.data_type) filter (
-           where r.paused or r.api_calls_per_batch > p_calls_left
+           where r.paused or r.data_type = any (p_left_out) or r.api_calls_per_batch > p_calls_left
               or r.estimated_data_size_bytes > p_bytes_left
               or exists (
                 select 1
@@ -185,8 +186,8 @@ begin
   return v_jobs;
 end
 $$;
-comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, double precision, bigint) is
-  'Marks due jobs of one provider as processing, most urgent first, as many as the given calls and bytes pay for. Starts at (p_from_rank, p_from_job_id) in the order of urgency; a share of them (0 to 1) are the oldest jobs after p_oldest_from, spread among the others.';
+comment on function switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, double precision, bigint, text[]) is
+  'Marks due jobs of one provider as processing, most urgent first, as many as the given calls and bytes pay for. Starts at (p_from_rank, p_from_job_id) in the order of urgency; a share of them (0 to 1) are the oldest jobs after p_oldest_from, spread among the others. None of the data types in p_left_out.';
 
 create function switchyard.is_saving_calls(
   p_provider text,
@@ -241,10 +242,10 @@ comment on function switchyard.is_saving_calls(text, bigint, bigint, boolean) is
   'Whether the calls that are left are saved up for a type whose jobs need more than that and have waited starved_after_seconds.';
 
 revoke all on function
-  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, double precision, bigint),
+  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, double precision, bigint, text[]),
   switchyard.is_saving_calls(text, bigint, bigint, boolean)
 from public, anon, authenticated, service_role;
 grant execute on function
-  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, double precision, bigint),
+  switchyard.mark_jobs(text, integer, bigint, bigint, uuid, boolean, integer, uuid, integer, bigint, double precision, bigint, text[]),
   switchyard.is_saving_calls(text, bigint, bigint, boolean)
 to service_role;

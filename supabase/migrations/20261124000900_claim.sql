@@ -37,6 +37,8 @@ declare
   v_refusal text := switchyard.provider_refusal(p_provider);
   v_batch_size integer := p_batch_size;
   v_breaker text;
+  v_failed_types text[];
+  v_left_out text[];
   v_jobs switchyard.claimed_job[];
   v_calls_left bigint;
   v_bytes_left bigint;
@@ -57,7 +59,8 @@ begin
      or switchyard.is_saving_calls(p_provider, v_calls_left, v_bytes_left, p_manual) then
     return null;
   end if;
-  select p.breaker_state into v_breaker
+  select p.breaker_state, case when p.breaker_state <> 'closed' then p.breaker_data_types else '{}' end
+    into v_breaker, v_failed_types
     from public.api_providers_v2 as p
    where p.provider = p_provider;
   if v_breaker <> 'closed' then
@@ -72,10 +75,21 @@ begin
   if v_from_head then
     v_cursor := (p_provider, -2147483648, 0, 0, v_started_at);
   end if;
-  v_jobs := switchyard.mark_jobs(
-    p_provider, v_batch_size, v_calls_left, v_bytes_left, p_run_id, p_manual, p_lease_seconds,
-    v_lease_token, v_cursor.rank, v_cursor.job_id,
-    switchyard.setting_integer('oldest_slots_percent') / 100.0, v_cursor.oldest_id);
+  -- A probe is of a data type that has not failed, else of one that has not failed last, else of any: one
+  -- endpoint of the vendor that goes on failing must not keep the others from closing the breaker.
+  for v_left_out in
+    select v_failed_types
+    union all
+    select v_failed_types[cardinality(v_failed_types):] where cardinality(v_failed_types) > 1
+    union all
+    select '{}' where v_failed_types <> '{}'
+  loop
+    v_jobs := switchyard.mark_jobs(
+      p_provider, v_batch_size, v_calls_left, v_bytes_left, p_run_id, p_manual, p_lease_seconds,
+      v_lease_token, v_cursor.rank, v_cursor.job_id,
+      switchyard.setting_integer('oldest_slots_percent') / 100.0, v_cursor.oldest_id, v_left_out);
+    exit when v_jobs is not null;
+  end loop;
   if v_jobs is null then
     if not v_from_head then
       -- Nothing is left from there on: look at the whole queue before saying that it is empty.

@@ -1,53 +1,36 @@
 -- Adds what failures ask for: holds, the breaker, missing parents. Nothing calls it yet.
 
-create function switchyard.open_breaker(p_provider text, p_reason text, p_data_type text default null)
+create function switchyard.open_breaker(p_provider text, p_reason text, p_data_types text[])
 returns void
 language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  v_was_open boolean;
 begin
+  select p.breaker_state = 'open' into v_was_open
+    from public.api_providers_v2 as p
+   where p.provider = p_provider
+     for no key update;
   update public.api_providers_v2 as p
      set breaker_state = 'open',
-         breaker_changed_at = clock_timestamp(),
+         breaker_changed_at = case when v_was_open then p.breaker_changed_at else clock_timestamp() end,
          breaker_opened_at = case when p.breaker_state = 'closed' then clock_timestamp() else p.breaker_opened_at end,
-         breaker_data_type = case when p.breaker_state = 'closed' or p.breaker_data_type = p_data_type
-                                  then p_data_type end,
+         breaker_data_types = case
+           when p.breaker_state = 'closed' then p_data_types
+           else array(select t.data_type from unnest(p.breaker_data_types) as t (data_type)
+                       where t.data_type <> all (p_data_types)) || p_data_types end,
          updated_at = clock_timestamp()
-   where p.provider = p_provider
-     and p.breaker_state <> 'open';
-  if found then
+   where p.provider = p_provider;
+  if not v_was_open then
     perform switchyard.record_event(
-      'breaker opened', jsonb_build_object('reason', p_reason), 0, p_provider, p_data_type);
+      'breaker opened', jsonb_build_object('reason', p_reason, 'data_types', p_data_types), 0, p_provider);
   end if;
 end
 $$;
-comment on function switchyard.open_breaker(text, text, text) is
-  'Stops claims for a provider for breaker_open_seconds; then one job goes out as a probe. p_data_type: the one whose calls failed, when it was one.';
-
-create function switchyard.others_wait(p_provider text, p_data_type text)
-returns boolean
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return exists (
-    select 1
-      from public.data_type_registry_v2 as r
-     where r.provider = p_provider
-       and r.data_type <> p_data_type
-       and not r.paused
-       and not exists (
-         select 1
-           from switchyard.data_type_holds as h
-          where h.data_type = r.data_type and h.hold_until > clock_timestamp())
-       and exists (
-         select 1 from switchyard.api_call_queue_v2_live as q where q.data_type = r.data_type));
-end
-$$;
-comment on function switchyard.others_wait(text, text) is
-  'Whether the queue has jobs of other data types of a provider that may be claimed.';
+comment on function switchyard.open_breaker(text, text, text[]) is
+  'Stops claims for a provider for breaker_open_seconds; then one job goes out as a probe, of another data type than those whose calls failed where there is one.';
 
 create function switchyard.is_our_own_refusal(p_error jsonb)
 returns boolean
@@ -60,17 +43,6 @@ $$;
 comment on function switchyard.is_our_own_refusal(jsonb) is
   'Whether a job failed because an Edge Function of this project refused our key, which says nothing about the vendor.';
 
-create function switchyard.is_failure_of_vendor(p_error jsonb)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-  select coalesce(p_error ->> 'class' in ('retryable', 'auth'), false) and not switchyard.is_our_own_refusal(p_error)
-$$;
-comment on function switchyard.is_failure_of_vendor(jsonb) is
-  'Whether a job failed because of the vendor''s health, as far as can be told: a timeout, a 5xx, a refused key.';
-
 create function switchyard.move_breaker(p_results switchyard.held_result[])
 returns void
 language plpgsql
@@ -82,82 +54,72 @@ declare
   v_failures integer;
   v_answered boolean;
   v_state text;
-  v_data_type text;
-  v_others integer;
-  v_least integer := switchyard.setting_integer('breaker_least_failures');
-  v_open_seconds integer := switchyard.setting_integer('breaker_open_seconds');
+  v_failed_types text[];
   v_since timestamptz := clock_timestamp()
     - make_interval(secs => switchyard.setting_integer('breaker_window_seconds'));
 begin
-  -- Calls, as the grants are: the jobs of a group share them. At least one for a failure.
-  insert into switchyard.failed_attempts as f (provider, data_type, bucket, failures)
-  select h.provider, h.data_type, date_trunc('second', clock_timestamp()), greatest(1, sum(h.vendor_calls))
-    from unnest(p_results) as h
-   where switchyard.is_failure_of_vendor(h.error)
-   group by h.provider, h.data_type
-   order by h.provider, h.data_type
-      on conflict (provider, data_type, bucket) do update set failures = f.failures + excluded.failures;
-
   -- A loop over the few providers of a batch: each has a breaker of its own. A permanent failure
   -- is an answer: it says something about the job, not about the vendor's health.
-  for v_provider, v_failures, v_answered, v_state, v_data_type in
-    select h.provider, count(*) filter (where switchyard.is_failure_of_vendor(h.error)),
+  for v_provider, v_failures, v_answered, v_state, v_failed_types in
+    select h.provider,
+           -- Calls, as the grants are: the jobs of a group share them. At least one for a failure.
+           case when bool_or(failure.of_vendor)
+                then greatest(1, sum(h.vendor_calls) filter (where failure.of_vendor))
+                else 0 end,
            bool_or(h.outcome in ('completed', 'empty', 'progress') or h.error ->> 'class' = 'permanent'),
-           p.breaker_state, min(h.data_type) filter (where switchyard.is_failure_of_vendor(h.error))
+           p.breaker_state,
+           coalesce(array_agg(distinct h.data_type) filter (where failure.of_vendor), '{}')
       from unnest(p_results) as h
+     cross join lateral (
+       select coalesce(h.error ->> 'class' in ('retryable', 'auth'), false)
+              and not switchyard.is_our_own_refusal(h.error) as of_vendor
+     ) as failure
       join public.api_providers_v2 as p on p.provider = h.provider
      group by h.provider, p.breaker_state
      order by h.provider
   loop
-    if v_state = 'half-open' and v_failures > 0 then
-      -- The next probe, which goes out within two minutes, is of another data type.
-      if switchyard.others_wait(v_provider, v_data_type) then
-        perform switchyard.hold_data_type(v_data_type, 3 * v_open_seconds, 'its probe failed');
-      end if;
-      perform switchyard.open_breaker(v_provider, 'the probe failed', v_data_type);
+    if v_failures > 0 then
+      insert into switchyard.failed_attempts as f (provider, bucket, failures)
+      values (v_provider, date_trunc('second', clock_timestamp()), v_failures)
+          on conflict (provider, bucket) do update set failures = f.failures + excluded.failures;
+    end if;
+
+    if v_state <> 'closed' and v_failures > 0 then
+      -- Open already: what was under way when it opened fails as well.
+      perform switchyard.open_breaker(v_provider, 'the probe failed', v_failed_types);
     elsif v_state = 'half-open' and v_answered then
+      perform 1 from public.api_providers_v2 as p where p.provider = v_provider for no key update;
       delete from switchyard.failed_attempts as f where f.provider = v_provider;
       update public.api_providers_v2 as p
          set breaker_state = 'closed',
              breaker_changed_at = clock_timestamp(),
              breaker_opened_at = null,
-             breaker_data_type = null,
+             breaker_data_types = '{}',
              updated_at = clock_timestamp()
-       where p.provider = v_provider;
-      perform switchyard.record_event('breaker closed', '{}', 0, v_provider);
+       where p.provider = v_provider and p.breaker_state = 'half-open';
+      if found then
+        perform switchyard.record_event('breaker closed', '{}', 0, v_provider);
+      end if;
     elsif v_state = 'closed' and v_failures > 0 then
-      select sum(t.failures), sum(t.failures) - max(t.failures), (array_agg(t.data_type order by t.failures desc))[1]
-        into v_failures, v_others, v_data_type
-        from (
-          select f.data_type, sum(f.failures) as failures
-            from switchyard.failed_attempts as f
-           where f.provider = v_provider and f.bucket > v_since
-           group by f.data_type
-        ) as t;
-      if v_failures >= v_least
+      select sum(f.failures) into v_failures
+        from switchyard.failed_attempts as f
+       where f.provider = v_provider and f.bucket > v_since;
+      if v_failures >= switchyard.setting_integer('breaker_least_failures')
          and v_failures >= (switchyard.setting('breaker_failed_share') #>> '{}')::numeric * (
            -- Not the endpoints' calls, of whose failures nothing is known here.
            select coalesce(sum(g.calls - g.endpoint_calls), 0)
              from switchyard.call_grants as g
             where g.provider = v_provider and g.bucket > v_since)
       then
-        -- One endpoint of the vendor that fails is no reason to keep the others waiting.
-        if v_others >= v_least / 4.0 then
-          v_data_type := null;
-        end if;
-        if switchyard.others_wait(v_provider, v_data_type) then
-          perform switchyard.hold_data_type(v_data_type, v_open_seconds, format('%s of its calls failed', v_failures));
-        else
-          perform switchyard.open_breaker(
-            v_provider, format('%s calls failed in the last window', v_failures), v_data_type);
-        end if;
+        perform switchyard.open_breaker(
+          v_provider, format('%s calls failed in the last window', v_failures), v_failed_types);
       end if;
     end if;
   end loop;
 end
 $$;
 comment on function switchyard.move_breaker(switchyard.held_result[]) is
-  'The breaker: closed opens when breaker_failed_share of the calls in the window failed, and breaker_least_failures did. Where fewer than a quarter of that are of other data types than one, that one is held in its place while others wait. Half-open closes when its probe is answered and opens when it fails, and the data type of the probe is held so that the next one is of another.';
+  'The breaker: closed opens when breaker_failed_share of the calls in the window failed, and breaker_least_failures did; half-open closes when its probe is answered and opens when it fails.';
 
 create function switchyard.answer_failure(p_result switchyard.held_result)
 returns switchyard.held_result
@@ -186,7 +148,7 @@ begin
     perform switchyard.hold_data_type(
       p_result.data_type, switchyard.setting_integer('edge_function_hold_seconds'), v_message);
   elsif v_class = 'auth' then
-    perform switchyard.open_breaker(p_result.provider, v_message);
+    perform switchyard.open_breaker(p_result.provider, v_message, array[p_result.data_type]);
   elsif v_class = 'dependency' then
     select r.depends_on,
            case
@@ -238,15 +200,11 @@ revoke all on function
   switchyard.is_our_own_refusal(jsonb),
   switchyard.answer_failure(switchyard.held_result),
   switchyard.move_breaker(switchyard.held_result[]),
-  switchyard.open_breaker(text, text, text),
-  switchyard.others_wait(text, text),
-  switchyard.is_failure_of_vendor(jsonb)
+  switchyard.open_breaker(text, text, text[])
 from public, anon, authenticated, service_role;
 grant execute on function
   switchyard.is_our_own_refusal(jsonb),
   switchyard.answer_failure(switchyard.held_result),
   switchyard.move_breaker(switchyard.held_result[]),
-  switchyard.open_breaker(text, text, text),
-  switchyard.others_wait(text, text),
-  switchyard.is_failure_of_vendor(jsonb)
+  switchyard.open_breaker(text, text, text[])
 to service_role;

@@ -60,14 +60,28 @@ language sql
 immutable
 set search_path = ''
 as $$
+  -- A number is a text with one number in it. Texts without any, and other values, are never on their way.
   select coalesce(
-    case when jsonb_typeof(p_before) = 'number' and jsonb_typeof(p_value) = 'number' and jsonb_typeof(p_after) = 'number'
-         then p_value::text::numeric between least(p_before::text::numeric, p_after::text::numeric)
-                                         and greatest(p_before::text::numeric, p_after::text::numeric)
-         else p_before is distinct from p_after end, false)
+    jsonb_typeof(p_value) in ('number', 'string')
+    and jsonb_typeof(p_value) = jsonb_typeof(p_before) and jsonb_typeof(p_value) = jsonb_typeof(p_after)
+    and told.is_alike
+    and (
+      select bool_and((v.n[1])::numeric between least((b.n[1])::numeric, (a.n[1])::numeric)
+                                            and greatest((b.n[1])::numeric, (a.n[1])::numeric))
+        from regexp_matches(p_value #>> '{}', told.number, 'g') with ordinality as v (n, place)
+        join regexp_matches(p_before #>> '{}', told.number, 'g') with ordinality as b (n, place) using (place)
+        join regexp_matches(p_after #>> '{}', told.number, 'g') with ordinality as a (n, place) using (place)), false)
+    from (
+      select p.number,
+             regexp_replace(p_value #>> '{}', p.number, '#', 'g') = regexp_replace(p_before #>> '{}', p.number, '#', 'g')
+             and regexp_replace(p_value #>> '{}', p.number, '#', 'g') = regexp_replace(p_after #>> '{}', p.number, '#', 'g')
+               as is_alike
+        from (select case jsonb_typeof(p_value)
+                       when 'number' then '(^.*$)' else '(\d{1,30}(?:\.\d{1,30})?)' end as number) as p
+    ) as told
 $$;
 comment on function switchyard.may_have_passed(jsonb, jsonb, jsonb) is
-  'Whether a column that moves by itself may have had a value on its way from what legacy had before to what it has after: a number lies between the two, of other values the two differ.';
+  'Whether a column that moves by itself may have had a value on its way from what legacy had before to what it has after: a number lies between the two, and so does each number in a text that is else the same, as "187.5-276.7" between "187.5-276.1" and "187.5-277". False for all other values.';
 
 create function switchyard.count_digits(p_value jsonb)
 returns integer

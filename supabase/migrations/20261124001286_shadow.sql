@@ -105,7 +105,7 @@ begin
 
   execute format(
     $sql$
-      select array_agg(r.id order by r.id)
+      select array_agg(r.id order by r.compared_at nulls first, r.id)
         from switchyard.shadow_results as r
        where r.data_type = $1
          and r.verdict = 'waiting'
@@ -128,7 +128,7 @@ begin
 end
 $$;
 comment on function switchyard.relook_at_shadow(text) is
-  'Compares again what waits for the next legacy refresh and has seen one, or has waited shadow_wait_minutes, the oldest first, for no longer than shadow_look_seconds; the next pass goes on. Gives up what waits beyond shadow_waiting_per_type, and all when the type is not in stage shadow any more. Returns the number of new looks.';
+  'Compares again what waits for the next legacy refresh and has seen one, or has waited shadow_wait_minutes, what has waited longest for a look first, for no longer than shadow_look_seconds; the next pass goes on. Gives up what waits beyond shadow_waiting_per_type, and all when the type is not in stage shadow any more. Returns the number of new looks.';
 
 create function switchyard.shadow_tally(
   p_data_type text,

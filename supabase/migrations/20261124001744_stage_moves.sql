@@ -206,18 +206,20 @@ declare
   v_percent integer;
   v_event switchyard.migration_events;
 begin
-  -- What is to rest must not go, or change, between the look at it and the move.
-  if p_to_stage in ('live', 'retired') then
+  -- Twice, when the legacy jobs are to rest: once they are locked nobody can take them away between the
+  -- look at them and the move. A move that is refused waits for nobody.
+  for v_look in 1..2 loop
+    v_gates := array(
+      select g from switchyard.check_gates(p_data_type, p_to_stage) as g);
+    v_broken := array(select g.gate from unnest(v_gates) as g where not g.holds);
+    -- The queue cannot refresh a type with a broken registry row, and then nobody would.
+    v_moves := v_broken = '{}' or (p_force and not 'registry' = any (v_broken));
+    exit when v_look = 2 or not v_moves or p_to_stage not in ('live', 'retired');
     perform switchyard.lock_cron_job(l.job_id)
        from switchyard.legacy_jobs as l
       where p_data_type = any (l.data_types)
       order by l.save_id desc nulls last, l.job_id;
-  end if;
-  v_gates := array(
-    select g from switchyard.check_gates(p_data_type, p_to_stage) as g);
-  v_broken := array(select g.gate from unnest(v_gates) as g where not g.holds);
-  -- The queue cannot refresh a type with a broken registry row, and then nobody would.
-  v_moves := v_broken = '{}' or (p_force and not 'registry' = any (v_broken));
+  end loop;
   v_detail := jsonb_build_object('gates', (select jsonb_agg(to_jsonb(g) - 'hint') from unnest(v_gates) as g));
 
   if v_moves then

@@ -30,7 +30,11 @@ as
    cross join (select switchyard.queue_runs() as queue offset 0) as runs
    cross join lateral (select runs.queue and r.stage in ('live', 'retired') as by_queue) as served
    cross join lateral (
-     select coalesce(switchyard.provider_refusal(p.provider),
+     select coalesce(case when r.paused then 'the data type is paused' end,
+                     (select format('the data type is on hold until %s: %s', h.hold_until, h.reason)
+                        from switchyard.data_type_holds as h
+                       where h.data_type = r.data_type and h.hold_until > clock_timestamp()),
+                     switchyard.provider_refusal(p.provider),
                      case when p.breaker_state <> 'closed'
                           then format('the breaker is not closed since %s', p.breaker_opened_at) end) as words
        from public.api_providers_v2 as p

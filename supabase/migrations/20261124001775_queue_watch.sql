@@ -83,18 +83,15 @@ begin
         select q.errors -> -1 as error
           from switchyard.api_call_queue_v2_live as q
          where q.data_type = any (p_data_types) and q.errors <> '[]'
-        union all
-        select q.errors -> -1
-          from public.api_call_queue_v2 as q
-         where q.data_type = any (p_data_types) and q.errors <> '[]'
-           and q.finished_at > now() - interval '1 hour' and q.finished_at < 'infinity'
+         limit 20000
       ) as f
-     order by f.error ->> 'at' desc
+     where (f.error ->> 'at')::timestamptz > clock_timestamp() - interval '1 hour' and f.error ->> 'message' <> ''
+     order by (f.error ->> 'at')::timestamptz desc
      limit 1);
 end
 $$;
 comment on function switchyard.last_failure(text[]) is
-  'What the last error of a job of these data types said, at most an hour ago for one that has ended; null for none.';
+  'What the last error within an hour said, of jobs of these data types that are still in the queue; null for none.';
 
 create function switchyard.watch_providers()
 returns text[]
@@ -132,7 +129,8 @@ begin
   else
     perform switchyard.resolve_alerts(
       array(select a.id from switchyard.alerts as a where a.rule = 'provider_down' and a.resolved_at is null),
-      'Calls are answered again');
+      case when exists (select 1 from public.api_providers_v2 as p where p.breaker_state <> 'closed')
+           then 'No data type in live or retired needs it now' else 'Calls are answered again' end);
   end if;
   return coalesce(v_down, '{}');
 end

@@ -38,33 +38,56 @@ $$;
 comment on function switchyard.breach(text, text, numeric, jsonb) is
   'A gate that a data type breaks on its way, as a verdict; p_most: the share that is allowed, of 1.';
 
-create function switchyard.trying_jobs(p_type public.data_type_registry_v2, p_since timestamptz)
+create function switchyard.failing_without_end(p_type public.data_type_registry_v2, p_since timestamptz)
 returns integer
 language plpgsql
 stable
 set search_path = ''
 as $$
+declare
+  v_jobs integer;
+  v_first_at timestamptz;
+  v_last_at timestamptz;
 begin
-  if exists (
-    select 1
-      from public.api_providers_v2 as p
-     where p.provider = p_type.provider and p.breaker_state <> 'closed' and p.breaker_data_type is null)
+  -- Who pauses wants no calls; a vendor that asks to wait, is down for several data types, or has just
+  -- begun to answer again says nothing about this one.
+  if p_type.paused
+     or exists (
+       select 1
+         from public.api_providers_v2 as p
+        where p.provider = p_type.provider
+          and (p.paused
+               or p.hold_until > p_since
+               or (p.breaker_state <> 'closed' and cardinality(p.breaker_data_types) > 1)
+               or (p.breaker_state = 'closed' and p.breaker_changed_at > clock_timestamp() - interval '2 minutes')))
+     or exists (
+       select 1
+         from switchyard.job_outcomes as o
+        where o.data_type = p_type.data_type and o.completed > 0 and o.finished_at > p_since)
   then
     return 0;
   end if;
-  return (
-    select count(*)
-      from switchyard.api_call_queue_v2_live as q
-     where q.data_type = p_type.data_type
-       and q.attempts > 0
-       and (select min((e.item ->> 'at')::timestamptz)
-              from jsonb_array_elements(q.errors) as e (item)
-             where e.item ->> 'class' = 'retryable') between p_type.stage_entered_at and p_since
-       and switchyard.destination(p_type.stage, p_type.canary_percent, q.data_type, q.symbol, q.source) = 'table');
+  select count(*), min(failed.first_at), max(failed.last_at)
+    into v_jobs, v_first_at, v_last_at
+    from (
+      select told.first_at, told.last_at
+        from switchyard.api_call_queue_v2_live as q
+       cross join lateral (
+         select min(e.at) as first_at, max(e.at) as last_at
+           from (
+             select (e.item ->> 'at')::timestamptz as at
+               from jsonb_array_elements(q.errors) as e (item)
+              where e.item ->> 'class' in ('retryable', 'auth')) as e
+          where e.at >= p_type.stage_entered_at) as told
+       where q.data_type = p_type.data_type and q.source <> 'manual' and q.errors <> '[]'
+         and told.first_at is not null
+       limit 20000
+    ) as failed;
+  return case when v_first_at <= p_since and v_last_at > p_since then v_jobs else 0 end;
 end
 $$;
-comment on function switchyard.trying_jobs(public.data_type_registry_v2, timestamptz) is
-  'How many jobs of a data type failed first before then, in this stage, and have come to no end: held, or behind a breaker, they would never count as failed. None while the provider is down for all its data types: the legacy jobs call the same vendor.';
+comment on function switchyard.failing_without_end(public.data_type_registry_v2, timestamptz) is
+  'How many jobs of a data type have failed in this stage and go on, when that began before p_since and has not ended: none was completed since, and one has failed since. Behind a breaker, or when our own endpoint refuses them, jobs come to no end, and would never count as failed. 0 while it or its provider is paused or held, and while the vendor is down for several data types: the legacy jobs call the same one. Counts no further than 20,000.';
 
 create function switchyard.error_breach(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -85,8 +108,13 @@ declare
   v_last_new_at timestamptz;
   v_failing integer;
   v_share integer;
-  v_trying integer := switchyard.trying_jobs(p_type, v_since);
+  v_trying integer := switchyard.failing_without_end(p_type, v_since);
 begin
+  if v_trying > 0 and v_trying >= switchyard.share_symbols(p_type, v_least) then
+    return switchyard.breach(
+      'error_rate', format('%s jobs fail without an end, and none was completed for %s min', v_trying, v_minutes),
+      v_most, jsonb_build_object('failing_jobs', v_trying, 'completed', 0, 'minutes', v_minutes));
+  end if;
   -- The jobs of the last minutes; of a type that is refreshed seldom at least the last 50, of a day at most. Old
   -- failures alone are no breach: the last one has to be of these minutes.
   select sum(latest.completed + latest.failed), sum(latest.failed), sum(latest.failed_again),
@@ -101,13 +129,6 @@ begin
        where o.data_type = p_type.data_type and o.finished_at > v_earliest
     ) as latest
    where coalesce(latest.after_it, 0) < 50 or latest.finished_at > v_since;
-  if v_trying > 0 then
-    v_finished := coalesce(v_finished, 0) + v_trying;
-    v_failed := coalesce(v_failed, 0) + v_trying;
-    v_again := coalesce(v_again, 0);
-    v_last_failed_at := clock_timestamp();
-    v_last_new_at := clock_timestamp();
-  end if;
   -- A few symbols that always fail are all that is due in a quiet hour: each counts once. Where there are
   -- no more symbols than that, every failure counts.
   if v_failed >= v_least and v_again > 0 and switchyard.share_symbols(p_type, v_least) >= v_least then
@@ -132,13 +153,13 @@ begin
     return switchyard.breach(
       'error_rate',
       format('%s (%s of %s jobs)', switchyard.percent(v_failed::numeric / v_finished), v_failed, v_finished),
-      v_most, jsonb_build_object('failed', v_failed, 'finished', v_finished, 'trying', v_trying, 'minutes', v_minutes));
+      v_most, jsonb_build_object('failed', v_failed, 'finished', v_finished, 'minutes', v_minutes));
   end if;
   return null;
 end
 $$;
 comment on function switchyard.error_breach(public.data_type_registry_v2) is
-  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures. Jobs that have been trying for breach_minutes without an end count as failed (trying_jobs). A symbol that goes on failing counts once, unless more symbols of the share do than error_rate allows, or the share has fewer than breach_least_failures.';
+  'What the breach of the error rate is, or null: of the jobs of the last breach_minutes (at least of the last 50) more failed than error_rate allows, and no fewer than breach_least_failures. Or none was completed for as long, and as many go on failing (failing_without_end). A symbol that goes on failing counts once, unless more symbols of the share do than error_rate allows, or the share has fewer than breach_least_failures.';
 
 create function switchyard.freshness_breach(p_type public.data_type_registry_v2)
 returns switchyard.gate_result
@@ -158,7 +179,7 @@ declare
   v_first integer;
   v_latest switchyard.freshness_samples := switchyard.latest_sample(p_type);
   v_judged integer := v_latest.symbols_known - v_latest.left_out;
-  -- One a minute, of which one may be missing. Whether they become fewer takes two.
+  -- One a minute, of which one may be missing. Whether they become fewer takes two, where there are two.
   v_least_samples integer := greatest(v_minutes - 1, least(v_minutes, 2));
   v_since timestamptz := clock_timestamp() - make_interval(mins => v_minutes);
 begin
@@ -306,7 +327,7 @@ as $$
 declare
   v_type public.data_type_registry_v2;
   v_words text := switchyard.verdict_in_words(p_breach);
-  v_failure text := '; the last failure: ' || switchyard.last_failure(array[p_data_type]);
+  v_failure text;
   v_event_id bigint;
 begin
   select r.* into strict v_type
@@ -327,6 +348,8 @@ begin
       format('"%s" in %s breaks a gate: %s', p_data_type, v_type.stage, v_words));
     return format('alert: %s', v_words);
   end if;
+  -- Before its jobs are cancelled.
+  v_failure := switchyard.last_failure(array[p_data_type]);
   v_event_id := switchyard.set_stage(
     p_data_type, 'legacy', v_words,
     jsonb_build_object('automatic', true));
@@ -334,7 +357,7 @@ begin
   perform switchyard.open_alert(
     'automatic_rollback', 'critical', p_data_type,
     format('"%s" was rolled back from %s: %s%s. It stays in legacy until somebody has looked and run select resolve_alert_v2(<id>)',
-           p_data_type, v_type.stage, v_words, v_failure));
+           p_data_type, v_type.stage, v_words, '; the last failure: ' || v_failure));
   perform switchyard.resolve_alerts(
     array(
       select a.id
@@ -442,7 +465,7 @@ comment on function public.guard_migrations_v2() is
 revoke all on function
   switchyard.failing_symbols(public.data_type_registry_v2),
   switchyard.breach(text, text, numeric, jsonb),
-  switchyard.trying_jobs(public.data_type_registry_v2, timestamptz),
+  switchyard.failing_without_end(public.data_type_registry_v2, timestamptz),
   switchyard.error_breach(public.data_type_registry_v2),
   switchyard.freshness_breach(public.data_type_registry_v2),
   switchyard.sample_breach(public.data_type_registry_v2),

@@ -1,6 +1,6 @@
--- One endpoint of the vendor that fails stops its own data type, not the others; one that never ends counts.
+-- One endpoint of the vendor that fails keeps no other from closing the breaker; failures without an end count.
 begin;
-select plan(34);
+select plan(41);
 
 update switchyard.settings set value = '0' where name = 'oldest_slots_percent';
 update switchyard.settings set value = '8' where name = 'breaker_least_failures';
@@ -29,19 +29,14 @@ begin
 end
 $$;
 create function pg_temp.breaker() returns text language sql as $$
-  select concat_ws(' ', breaker_state, breaker_data_type, case when breaker_state <> 'closed' and breaker_opened_at is null then 'since when?' end)
+  select concat_ws(' ', breaker_state, nullif(array_to_string(breaker_data_types, '+'), ''), case when breaker_state <> 'closed' and breaker_opened_at is null then 'since when?' end)
     from public.api_providers_v2 where provider = 'fmp'
-$$;
-create function pg_temp.holds() returns text language sql as $$
-  select string_agg(format('%s %s', data_type, round(extract(epoch from hold_until - clock_timestamp()))), ', ' order by data_type)
-    from switchyard.data_type_holds where hold_until > clock_timestamp()
 $$;
 -- As if so many seconds had passed.
 create function pg_temp.later(p_seconds integer) returns void language sql as $$
   update public.api_providers_v2
      set breaker_changed_at = breaker_changed_at - make_interval(secs => p_seconds),
          breaker_opened_at = breaker_opened_at - make_interval(secs => p_seconds);
-  update switchyard.data_type_holds set hold_until = hold_until - make_interval(secs => p_seconds);
   update switchyard.failed_attempts set bucket = bucket - make_interval(secs => p_seconds);
   update switchyard.api_call_queue_v2_live
      set run_after = run_after - make_interval(secs => p_seconds), delayed = delayed and run_after - make_interval(secs => p_seconds) > now(),
@@ -57,74 +52,108 @@ $$;
 select pg_temp.put('profile', 'live');
 select pg_temp.put('ratios-ttm', 'live');
 
--- While others wait, the one that fails is held.
-select ok(not switchyard.others_wait('fmp', 'profile'), 'nobody waits beside a type without jobs');
+-- Probes.
 select pg_temp.enqueue('profile', 1, 12);
-select pg_temp.enqueue('ratios-ttm', 21, 22);
-select ok(switchyard.others_wait('fmp', 'profile'), 'jobs of another type wait');
 update public.data_type_registry_v2 set priority = 900 where data_type = 'profile';
 update switchyard.api_call_queue_v2_live set priority = 900 where data_type = 'profile';
 select is(pg_temp.run(8, '{profile}'), 'profile 8', 'eight calls of one type go out');
-select is(pg_temp.breaker(), 'closed', 'their failures open no breaker while another type waits');
-select is(pg_temp.holds(), 'profile 60', '… but hold their own type');
-select is(pg_temp.run(20, '{profile}'), 'ratios-ttm 2', 'the other one goes on');
-select is(pg_temp.run(20, '{profile}'), null, '… and the held one does not');
-
--- Alone, it opens the breaker, which knows of whom.
+select is(pg_temp.breaker(), 'open profile', 'their failures open the breaker, which knows of whom');
 select pg_temp.later(61);
-select is(pg_temp.run(20, '{profile}'), 'profile 12', 'after the hold all goes out again');
-select is(pg_temp.breaker(), 'open profile', 'where nobody else waits the breaker opens, for the type that failed');
-select is(pg_temp.holds(), null, '… and nothing is held');
+select is(pg_temp.run(20, '{profile}'), 'profile 1', 'where nobody else waits the probe is of the same type');
+select is(pg_temp.breaker(), 'open profile', '… and opens it again');
+select pg_temp.enqueue('ratios-ttm', 1, 3);
+select pg_temp.enqueue('ratios-ttm', 21, 23);
 select pg_temp.later(61);
-select is(pg_temp.run(20, '{profile}'), 'profile 1', 'one probe goes out');
-select is(pg_temp.breaker() || coalesce(pg_temp.holds(), ''), 'open profile', '… which opens it again, for the same type, held by nobody');
-select pg_temp.enqueue('ratios-ttm', 23, 25);
-select pg_temp.later(61);
-select is(pg_temp.run(20, '{profile}'), 'profile 1', 'the next probe is of the same type, though others have come');
-select is(pg_temp.holds(), 'profile 180', '… and holds it now');
-select pg_temp.later(61);
-select is(pg_temp.run(20, '{profile}'), 'ratios-ttm 1', 'so that the next one is of another type');
+select is(pg_temp.run(20, '{profile}'), 'ratios-ttm 1', 'the next one is of another type, whose jobs are less urgent');
 select is(pg_temp.breaker(), 'closed', '… whose answer closes the breaker');
-select is((select breaker_opened_at from public.api_providers_v2 where provider = 'fmp'), null, '… which is open since no time');
-select is(pg_temp.run(20, '{profile}'), 'ratios-ttm 2', '… and lets the others go on');
+select is((select (breaker_opened_at, breaker_data_types)::text from public.api_providers_v2 where provider = 'fmp'), '(,{})', '… of which nothing is left');
+select is(pg_temp.run(20, '{profile}'), 'profile 12, ratios-ttm 2', 'all go on but those that wait for their profile');
+select is(pg_temp.breaker(), 'open profile', '… until it has failed as often again');
 
--- A vendor that is down for all.
-select pg_temp.enqueue('ratios-ttm', 21, 40);
-select pg_temp.later(181);
-select matches(pg_temp.run(40, '{profile,ratios-ttm}'), '^profile 12, ratios-ttm 20$', 'two types fail');
-select is(pg_temp.breaker(), 'open', '… and the breaker opens for all');
+-- Several fail.
+select pg_temp.enqueue('ratios-ttm', 24, 30);
+select pg_temp.enqueue('shares-float', 31, 33);
+select pg_temp.later(61);
+select is(pg_temp.run(20, '{profile,ratios-ttm}'), 'ratios-ttm 1', 'a probe of another type may fail too');
+select is(pg_temp.breaker(), 'open profile+ratios-ttm', '… and is remembered');
+select pg_temp.later(61);
+select is(pg_temp.run(20, '{profile,ratios-ttm,shares-float}'), 'shares-float 1', 'the next one is of a third');
+select is(pg_temp.breaker(), 'open profile+ratios-ttm+shares-float', '… until all have failed');
+select pg_temp.later(61);
+select is(pg_temp.run(20, '{profile,ratios-ttm,shares-float}'), 'profile 1', 'then of those that have not failed last the most urgent');
+select pg_temp.later(61);
+select isnt(pg_temp.run(20, '{profile,ratios-ttm,shares-float}'), 'profile 1', '… and never of the same twice in a row');
 
--- What is trying without an end counts as failed, but not while the vendor is down for all.
+-- A key that one endpoint refuses.
+update public.api_providers_v2 set breaker_state = 'closed';
+create temp table refused on commit drop as select * from public.get_queue_batch_v2(1);
+select public.fail_queue_job_v2(id, lease_token, 'told by the test', 'auth', 'http_403') from refused;
+select is(pg_temp.breaker(), 'open profile', 'a refused key opens the breaker for the type whose call it was');
+select pg_temp.later(61);
+select matches(pg_temp.run(20, '{profile}'), '^(ratios-ttm|shares-float) 1$', '… and the probe is of another one');
+select is(pg_temp.breaker(), 'closed', '… to which the key may be as good as ever');
+
+-- What fails without an end.
 create function pg_temp.breach(p_type text) returns text language sql as $$
   select switchyard.verdict_in_words(switchyard.error_breach(r)) from public.data_type_registry_v2 as r where r.data_type = p_type
 $$;
-select is(pg_temp.breach('profile'), null, 'a vendor that is down breaks no gate: the legacy jobs call the same one');
-update public.api_providers_v2 set breaker_data_type = 'profile' where provider = 'fmp';
-select is(pg_temp.breach('ratios-ttm'), null, 'who has been trying for less than breach_minutes is no breach');
-select is(switchyard.trying_jobs(r, clock_timestamp()), 20, '… though it tries') from public.data_type_registry_v2 as r where data_type = 'ratios-ttm';
-select is(pg_temp.breach('profile'), 'error_rate: 100.0 % (12 of 12 jobs), wanted at most 2.0 %', 'who has been for longer is one');
+create function pg_temp.provider(p_sql text) returns void language plpgsql as $$
+begin
+  execute 'update public.api_providers_v2 set ' || p_sql || ' where provider = ''fmp''';
+end
+$$;
+delete from switchyard.api_call_queue_v2_live;
+delete from switchyard.job_outcomes;
+delete from switchyard.call_grants;
+select pg_temp.enqueue('profile', 1, 8);
+select pg_temp.provider('breaker_state = ''closed''');
+select pg_temp.run(8, '{profile}');
+select is(pg_temp.breach('profile'), null, 'failures that have just begun are no breach');
+select pg_temp.later(301);
+select is(pg_temp.breach('profile'), null, '… nor such as have only waited since');
+select pg_temp.run(1, '{profile}');
+select is(pg_temp.breaker(), 'open profile', 'a probe fails');
+select is(pg_temp.breach('profile'), 'error_rate: 8 jobs fail without an end, and none was completed for 5 min, wanted at most 2.0 %', '… and five minutes of failures alone are one');
+select pg_temp.provider('breaker_data_types = ''{quote,profile}''');
+select is(pg_temp.breach('profile'), null, 'a vendor that is down for several types breaks no gate: the legacy jobs call the same one');
+select pg_temp.provider('breaker_data_types = ''{profile}'', breaker_state = ''closed'', breaker_changed_at = now()');
+select is(pg_temp.breach('profile'), null, '… nor one that has just begun to answer');
+select pg_temp.provider('breaker_state = ''open'', hold_until = now() + interval ''1 minute''');
+select is(pg_temp.breach('profile'), null, '… nor one that asks to wait');
+select pg_temp.provider('hold_until = null, paused = true');
+select is(pg_temp.breach('profile'), null, '… nor one that somebody has paused');
+select pg_temp.provider('paused = false');
+update public.data_type_registry_v2 set paused = true where data_type = 'profile';
+select is(pg_temp.breach('profile'), null, '… nor a type that is');
+select is((select refreshed_by from public.migration_status_v2 where data_type = 'profile'), 'queue, but the data type is paused', '… of which the status tells');
+update public.data_type_registry_v2 set paused = false where data_type = 'profile';
+insert into switchyard.job_outcomes (data_type, completed, failed) values ('profile', 1, 0);
+select is(pg_temp.breach('profile'), null, 'nor one of which a job was completed');
+delete from switchyard.job_outcomes;
 select set_config('switchyard.moves_stage', 'profile', true);
 update public.data_type_registry_v2 set stage_entered_at = now() - interval '1 minute' where data_type = 'profile';
-select is(pg_temp.breach('profile'), null, '… but not with failures of an earlier stage');
+select is(pg_temp.breach('profile'), null, '… nor one that failed in an earlier stage');
 update public.data_type_registry_v2 set stage_entered_at = now() - interval '1 day' where data_type = 'profile';
 select set_config('switchyard.moves_stage', '', true);
+select is(switchyard.failing_without_end(r, clock_timestamp() - interval '5 minutes'), 8, 'the jobs are counted')
+  from public.data_type_registry_v2 as r where data_type = 'profile';
+select is(switchyard.last_failure('{profile}'), 'told by the test', '… and the last of their errors is told');
+select is(switchyard.last_failure('{quote}'), null, '… if there is one');
 
 -- The alert.
+select pg_temp.provider('breaker_opened_at = now()');
 select is(switchyard.watch_providers(), '{}'::text[], 'a breaker that has opened just now is told to nobody');
-select pg_temp.later(301);
-select is(switchyard.watch_providers(), array['fmp'], 'a breaker that stays open for breach_minutes is told');
+select pg_temp.provider('breaker_opened_at = now() - interval ''301 seconds''');
+select is(switchyard.watch_providers(), array['fmp'], 'one that stays open for breach_minutes is');
 select matches((select message from switchyard.alerts where rule = 'provider_down' and resolved_at is null),
   '^fmp answers no call of the queue since .* UTC, and nothing refreshes "profile", "ratios-ttm" \(the last failure: told by the test\)\.', '… with what nothing refreshes and why');
-select matches((select refreshed_by from public.migration_status_v2 where data_type = 'profile'), '^queue, but the breaker is not closed since', 'the status tells of it');
+select matches((select refreshed_by from public.migration_status_v2 where data_type = 'profile'), '^queue, but the breaker is ', 'the status tells of it');
 select matches((select string_agg(action, ', ') from public.guard_migrations_v2() where data_type = 'profile'), '^rolled back from live: error_rate', 'the guard takes the type back');
 select matches((select message from switchyard.alerts where rule = 'automatic_rollback' and data_type = 'profile' and resolved_at is null),
   '^"profile" was rolled back from live: error_rate: .*; the last failure: told by the test\. It stays in legacy until somebody has looked', '… and says why, and what comes next');
-update public.api_providers_v2 set breaker_state = 'closed' where provider = 'fmp';
-select is(switchyard.watch_providers(), '{}'::text[], 'a breaker that is closed is told no more');
-select is((select count(*) from switchyard.alerts where rule = 'provider_down' and resolved_at is null), 0::bigint, '… and its alert is resolved');
-select ok(switchyard.is_failure_of_vendor('{"class": "retryable"}') and switchyard.is_failure_of_vendor('{"class": "auth", "code": "http_401"}')
-  and not switchyard.is_failure_of_vendor('{"class": "auth", "code": "edge_function_401"}') and not switchyard.is_failure_of_vendor('{"class": "permanent"}')
-  and not switchyard.is_failure_of_vendor(null), 'timeouts, 5xx and refused keys are failures of the vendor');
+select switchyard.set_stage('ratios-ttm', 'legacy');
+select is(switchyard.watch_providers(), '{}'::text[], 'where no type needs it the alert is resolved');
+select is((select note from switchyard.alerts where rule = 'provider_down'), 'No data type in live or retired needs it now', '… for that reason');
 
 select * from finish();
 rollback;

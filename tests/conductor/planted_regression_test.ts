@@ -95,8 +95,8 @@ Deno.test("a live type that only fails goes back by itself behind an open breake
     await makeDue(sql);
     await refreshAll(stack, sql);
     const [provider] = await sql`
-      select breaker_state, breaker_data_type from public.api_providers_v2 where provider = 'fmp'`;
-    assert.deepEqual({ ...provider }, { breaker_state: "open", breaker_data_type: "profile" });
+      select breaker_state, breaker_data_types from public.api_providers_v2 where provider = 'fmp'`;
+    assert.deepEqual({ ...provider }, { breaker_state: "open", breaker_data_types: ["profile"] });
     const outcomes = await sql`select from switchyard.job_outcomes where failed > 0`;
     assert.deepEqual([...outcomes], [], "no job has come to its end");
     assert.deepEqual(await guard(sql), [], "not before it has lasted");
@@ -104,10 +104,21 @@ Deno.test("a live type that only fails goes back by itself behind an open breake
     await enteredBefore(sql, "6 minutes");
     await sql`update switchyard.api_call_queue_v2_live set errors = (
       select jsonb_agg(e.item || jsonb_build_object('at', (e.item ->> 'at')::timestamptz - interval '6 minutes'))
-        from jsonb_array_elements(errors) as e (item))
+        from jsonb_array_elements(errors) as e (item)),
+      run_after = now(), delayed = false
       where errors <> '[]'`;
+    await sql`update switchyard.job_outcomes set finished_at = finished_at - interval '6 minutes'`;
+    assert.deepEqual(await guard(sql), [], "what has only waited since says nothing");
+
+    await sql`update public.api_providers_v2
+      set breaker_changed_at = breaker_changed_at - interval '6 minutes'`;
+    await drainQueue(stack);
     await guard(sql);
-    await assertRolledBack(sql, "live", /error_rate: 50\.0 % \(20 of 40 jobs\)/);
+    await assertRolledBack(
+      sql,
+      "live",
+      /error_rate: 20 jobs fail without an end, and none was completed for 5 min/,
+    );
     assert.match((await openAlerts(sql))[0]!.message, /; the last failure: .*500/);
   }));
 
