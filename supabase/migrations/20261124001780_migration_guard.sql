@@ -49,17 +49,20 @@ declare
   v_first_at timestamptz;
   v_last_at timestamptz;
 begin
-  -- Who pauses wants no calls; a vendor that asks to wait, is down for several data types, or has just
-  -- begun to answer again says nothing about this one.
+  -- Where nothing stands in their way they end by themselves. Who pauses wants no calls; a vendor that asks
+  -- to wait, or is down for several data types, says nothing about this one.
   if p_type.paused
-     or exists (
+     or not exists (
        select 1
          from public.api_providers_v2 as p
         where p.provider = p_type.provider
-          and (p.paused
-               or p.hold_until > p_since
-               or (p.breaker_state <> 'closed' and cardinality(p.breaker_data_types) > 1)
-               or (p.breaker_state = 'closed' and p.breaker_changed_at > clock_timestamp() - interval '2 minutes')))
+          and not p.paused
+          and coalesce(p.hold_until <= p_since, true)
+          and ((p.breaker_state <> 'closed' and p.breaker_data_types = array[p_type.data_type])
+               or exists (
+                 select 1
+                   from switchyard.data_type_holds as h
+                  where h.data_type = p_type.data_type and h.hold_until > p_since)))
      or exists (
        select 1
          from switchyard.job_outcomes as o
@@ -87,7 +90,7 @@ begin
 end
 $$;
 comment on function switchyard.failing_without_end(public.data_type_registry_v2, timestamptz) is
-  'How many jobs of a data type have failed in this stage and go on, when that began before p_since and has not ended: none was completed since, and one has failed since. Behind a breaker, or when our own endpoint refuses them, jobs come to no end, and would never count as failed. 0 while it or its provider is paused or held, and while the vendor is down for several data types: the legacy jobs call the same one. Counts no further than 20,000.';
+  'How many jobs of a data type have failed in this stage and go on, when that began before p_since and has not ended: none was completed since, and one has failed since. Behind a breaker that this type has opened alone, or held because our own endpoint refuses them, jobs come to no end and would never count as failed; else 0. Also 0 while it or its provider is paused or the provider is held: a vendor that is down for several data types is so for the legacy jobs too. Counts no further than 20,000.';
 
 create function switchyard.error_breach(p_type public.data_type_registry_v2)
 returns switchyard.gate_result

@@ -1,6 +1,6 @@
 -- One endpoint of the vendor that fails keeps no other from closing the breaker; failures without an end count.
 begin;
-select plan(41);
+select plan(42);
 
 update switchyard.settings set value = '0' where name = 'oldest_slots_percent';
 update switchyard.settings set value = '8' where name = 'breaker_least_failures';
@@ -116,8 +116,11 @@ select is(pg_temp.breaker(), 'open profile', 'a probe fails');
 select is(pg_temp.breach('profile'), 'error_rate: 8 jobs fail without an end, and none was completed for 5 min, wanted at most 2.0 %', '… and five minutes of failures alone are one');
 select pg_temp.provider('breaker_data_types = ''{quote,profile}''');
 select is(pg_temp.breach('profile'), null, 'a vendor that is down for several types breaks no gate: the legacy jobs call the same one');
-select pg_temp.provider('breaker_data_types = ''{profile}'', breaker_state = ''closed'', breaker_changed_at = now()');
-select is(pg_temp.breach('profile'), null, '… nor one that has just begun to answer');
+select pg_temp.provider('breaker_data_types = ''{profile}'', breaker_state = ''closed''');
+select is(pg_temp.breach('profile'), null, '… nor one that answers again: then jobs end by themselves');
+select switchyard.hold_data_type('profile', 60, 'its own Edge Function refuses our key');
+select matches(pg_temp.breach('profile'), '^error_rate: 8 jobs fail without an end', '… unless the type is held');
+delete from switchyard.data_type_holds;
 select pg_temp.provider('breaker_state = ''open'', hold_until = now() + interval ''1 minute''');
 select is(pg_temp.breach('profile'), null, '… nor one that asks to wait');
 select pg_temp.provider('hold_until = null, paused = true');
