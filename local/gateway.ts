@@ -22,6 +22,9 @@ export interface GatewayOptions {
   signal?: AbortSignal;
 }
 
+/** Milliseconds that stopping leaves to requests: one whose connection to the database is gone never ends. */
+const STOP_MS = 5_000;
+
 export interface Gateway {
   /** Base URL, the SUPABASE_URL of clients. */
   url: string;
@@ -75,11 +78,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   let storage: Storage;
   let server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  const underWay = new Set<Promise<unknown>>();
+  const cutting = new AbortController();
   let stopping: Promise<void> | undefined;
   const stop = () => stopping ??= stopAll();
   const stopAll = async () => {
     options.signal?.removeEventListener("abort", onAbort);
-    await server?.shutdown();
+    if (await endWithin(underWay, STOP_MS)) {
+      await server?.shutdown();
+    } else {
+      log(`Cut requests under way that did not end within ${STOP_MS} ms: ${underWay.size}`);
+      cutting.abort();
+    }
     await Promise.all([listener.end({ timeout: 1 }), connection.driver.end({ timeout: 1 })]);
   };
   const onAbort = () => {
@@ -97,12 +107,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     server = Deno.serve({
       hostname: "127.0.0.1",
       port: options.port ?? 0,
+      signal: cutting.signal,
       onListen: () => {},
       onError: (error) => {
         log(`Cannot answer a request: ${error}`);
         return Response.json({ message: "An unexpected error occurred" }, { status: 500 });
       },
-    }, (request) => route(request));
+    }, (request) => {
+      const answering = Promise.resolve(route(request));
+      underWay.add(answering);
+      const ended = () => underWay.delete(answering);
+      answering.then(ended, ended);
+      return answering;
+    });
   } catch (error) {
     await stop();
     if (error instanceof Deno.errors.AddrInUse) {
@@ -134,6 +151,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   return { url: `http://127.0.0.1:${server.addr.port}`, reload, stop };
+}
+
+/** Whether all of them end in time, well or not. */
+async function endWithin(promises: Iterable<Promise<unknown>>, ms: number): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([Promise.allSettled(promises).then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Who an API key stands for; the legacy keys are tokens that carry their role. */

@@ -258,3 +258,39 @@ Deno.test("a port in use is named in the gateway's error", async () => {
     await database.stop();
   }
 });
+
+Deno.test("a request that never ends does not keep the gateway from stopping", async () => {
+  const database = await startDatabase();
+  const asked = Promise.withResolvers<void>();
+  const closing = new AbortController();
+  const options = { hostname: "127.0.0.1", port: 0, signal: closing.signal, onListen: () => {} };
+  const silent = Deno.serve(options, () => {
+    asked.resolve();
+    return new Promise<Response>(() => {});
+  });
+  try {
+    await installAuthSchema(database.adminUrl);
+    await run(database, ROLES);
+    const logged: string[] = [];
+    const gateway = await startGateway({
+      adminUrl: database.adminUrl,
+      keys: await createKeys(),
+      functionsUrl: `http://127.0.0.1:${silent.addr.port}`,
+      log: (line) => logged.push(line),
+    });
+    const answer = fetch(`${gateway.url}/functions/v1/never`).then(
+      ({ status }) => `answered ${status}`,
+      () => "cut",
+    );
+    await asked.promise;
+    await gateway.stop();
+    assert.equal(await answer, "cut");
+    assert.ok(
+      logged.includes("Cut requests under way that did not end within 5000 ms: 1"),
+      `${logged}`,
+    );
+  } finally {
+    await database.stop();
+    closing.abort();
+  }
+});
